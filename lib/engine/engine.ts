@@ -1,0 +1,81 @@
+/**
+ * An inference engine: what generates a policy's responses and a reward model's votes, and what scores votes.
+ *
+ * - Every request is one sample (n = 1) with its own id and seed, so it can be cancelled alone.
+ * - A request is served by one version of the weights, and the answer says which.
+ * - Errors are CovoteErrors: `invalid_argument` (the request can never be served: too long, unknown words),
+ *   `overloaded`, `unavailable` (the engine is gone; another one may serve it), `cancelled`.
+ */
+import type { ChatMessage } from "../grm/chat.js";
+
+export interface GenerateRequest {
+  /** Unique among the requests in flight. */
+  id: string;
+  messages: readonly ChatMessage[];
+  /** Upper bound of the completion, in tokens. */
+  maxTokens: number;
+  /** 0 = greedy. */
+  temperature: number;
+  seed: number;
+}
+
+export interface Generation {
+  text: string;
+  promptIds: Uint32Array;
+  /** Sampled token ids, stop token included when one ended the text. */
+  tokenIds: Uint32Array;
+  /** Natural logarithms, under the distribution that was sampled from (temperature applied). */
+  logprobs: Float32Array;
+  finish: "stop" | "length";
+  /** Prompt tokens whose keys and values came from the prefix cache. */
+  cachedTokens: number;
+  /** The version of the weights that sampled every token. */
+  version: string;
+  /** Time in the engine, queueing included, in milliseconds. */
+  engineMs: number;
+}
+
+export interface EngineStats {
+  running: number;
+  waiting: number;
+  slots: number;
+  generatedTokens: number;
+  promptTokens: number;
+  /** Time with at least one request running, in milliseconds. */
+  busyMs: number;
+}
+
+/** Weights to serve: a number that grows, a name for records, and the safetensors bytes. */
+export interface ServedWeights {
+  number: number;
+  version: string;
+  safetensors: Uint8Array;
+}
+
+export interface GenerativeEngine {
+  generate(request: GenerateRequest, options: { signal?: AbortSignal }): Promise<Generation>;
+  /** Serves these weights to every request accepted from now on; a failure leaves the old ones serving. */
+  load(weights: ServedWeights): Promise<void>;
+  version(): { number: number; version: string };
+  stats(): EngineStats;
+  /** Requests the engine runs side by side; more are queued inside. */
+  readonly slots: number;
+  /** Longest prompt plus completion, in tokens. */
+  readonly maxPositions: number;
+  /** Tokens of a prompt; throws `invalid_argument` when the text has words that the model does not know. */
+  countTokens(messages: readonly ChatMessage[]): number;
+  close(): Promise<void>;
+}
+
+/** A reward model with a scalar head. */
+export interface ScalarEngine {
+  /** One raw logit per conversation. Items that cannot be scored are CovoteErrors, in place. */
+  score(
+    conversations: readonly (readonly ChatMessage[])[],
+    options: { signal?: AbortSignal },
+  ): Promise<(number | Error)[]>;
+  load(weights: ServedWeights): Promise<void>;
+  version(): { number: number; version: string };
+  stats(): EngineStats;
+  close(): Promise<void>;
+}
