@@ -1,0 +1,66 @@
+/** What a run writes about itself: one record a step in `metrics.jsonl`, one `summary.json` at the end. */
+
+/** Snake-case keys with units, as they stand in `metrics.jsonl`. */
+export interface StepRecord {
+  step: number;
+  /** Since training began, in seconds. */
+  time_s: number;
+  /** Mean reward of the step's judged responses, 1..10. */
+  reward_mean: number;
+  reward_sd: number;
+  /** Mean oracle utility of the step's responses, 0..1; null in worlds without an oracle. Measuring only. */
+  utility: number | null;
+  votes: number;
+  votes_per_s: number;
+  /** From the arrival of a rollout to its tally. */
+  reward_latency_ms_p50: number;
+  reward_latency_ms_p99: number;
+  loss: number;
+  kl: number;
+  entropy: number | null;
+  grad_norm: number;
+  clip_fraction: number;
+  learning_rate: number;
+  /** Policy versions between sampling and training. */
+  staleness_mean: number;
+  staleness_max: number;
+  groups: number;
+  /** Groups without spread: nothing to learn from. */
+  groups_dropped: number;
+  /** Responses with a null reward. */
+  nulls: number;
+  policy_version: number;
+  response_tokens_mean: number;
+}
+
+export interface Summary {
+  seed: number;
+  steps: number;
+  utility: { before: number; after: number } | null;
+  groups: {
+    submitted: number;
+    judged: number;
+    trained: number;
+    dropped: { no_spread: number; null: number; stale: number };
+    lost: number;
+    duplicated: number;
+  };
+  seconds: { total: number; training: number };
+  votes: number;
+  nulls: number;
+  reward_latency_ms: { p50: number; p99: number };
+  versions: { covote: string; policy: string; grm: string; meta_rm: string; node: string; nats: string };
+}
+
+/** One response to one held-out query, judged: what a reader sees before and after. */
+export interface Postcard {
+  query: string;
+  response: string;
+  utility: number | null;
+  reward: number | null;
+  null_reason: string | null;
+  principles: string;
+  critique: string;
+  /** The scores of the votes behind the reward. */
+  scores: number[];
+}
