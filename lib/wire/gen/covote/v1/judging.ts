@@ -50,7 +50,11 @@ export interface Vote {
   scores: number[];
   nullReason: NullReason;
   failure: string;
-  cost: Cost | undefined;
+  cost:
+    | Cost
+    | undefined;
+  /** True when the panel does not fit the model's context: it has to be split. */
+  panelTooLong: boolean;
 }
 
 /** Broadcast: votes that are not needed any more. */
@@ -441,6 +445,7 @@ function createBaseVote(): Vote {
     nullReason: 0,
     failure: "",
     cost: undefined,
+    panelTooLong: false,
   };
 }
 
@@ -485,6 +490,9 @@ export const Vote: MessageFns<Vote> = {
     }
     if (message.cost !== undefined) {
       Cost.encode(message.cost, writer.uint32(98).fork()).join();
+    }
+    if (message.panelTooLong !== false) {
+      writer.uint32(104).bool(message.panelTooLong);
     }
     return writer;
   },
@@ -608,6 +616,14 @@ export const Vote: MessageFns<Vote> = {
             message.cost = Cost.decode(reader, reader.uint32());
             continue;
           }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.panelTooLong = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -654,6 +670,11 @@ export const Vote: MessageFns<Vote> = {
         : 0,
       failure: isSet(object.failure) ? globalThis.String(object.failure) : "",
       cost: isSet(object.cost) ? Cost.fromJSON(object.cost) : undefined,
+      panelTooLong: isSet(object.panelTooLong)
+        ? globalThis.Boolean(object.panelTooLong)
+        : isSet(object.panel_too_long)
+        ? globalThis.Boolean(object.panel_too_long)
+        : false,
     };
   },
 
@@ -695,6 +716,9 @@ export const Vote: MessageFns<Vote> = {
     if (message.cost !== undefined) {
       obj.cost = Cost.toJSON(message.cost);
     }
+    if (message.panelTooLong !== false) {
+      obj.panelTooLong = message.panelTooLong;
+    }
     return obj;
   },
 
@@ -715,6 +739,7 @@ export const Vote: MessageFns<Vote> = {
     message.nullReason = object.nullReason ?? 0;
     message.failure = object.failure ?? "";
     message.cost = (object.cost !== undefined && object.cost !== null) ? Cost.fromPartial(object.cost) : undefined;
+    message.panelTooLong = object.panelTooLong ?? false;
     return message;
   },
 };
