@@ -102,6 +102,8 @@ export type BucketName = keyof typeof buckets;
 /** Object-store buckets: files too large for a message. */
 export const objectBuckets = {
   weights: { maxBytes: 2048 * mebibyte },
+  /** Records of judgments that are too large for a key-value entry. */
+  records: { maxBytes: 1024 * mebibyte },
 } as const satisfies Record<string, { maxBytes: number }>;
 
 export type ObjectBucketName = keyof typeof objectBuckets;
