@@ -5,7 +5,7 @@
 // A query's result is the same bits whether its neighbours are computed with it (training, prefill) or not
 // (decoding one token at a time). A row of `qkv` is: queries of all heads, keys, values. `dim % 8 == 0`.
 import { exp4, max4, sum4 } from "./exp";
-import { packStrided, packTransposed, tiles, tileTransposed } from "./gemm";
+import { ROWS, packStrided, packTransposed, tiles, tileTransposed } from "./gemm";
 
 /** Writes the keys and values of `rows` consecutive positions, the first one at `start`, into the cache. */
 export function cacheKeysValues(
@@ -33,7 +33,7 @@ export function cacheKeysValues(
 }
 
 /** Softmax of `scale · x[0 … count)` in place; `x[count … padded)` becomes 0. `padded % 4 == 0`. */
-function softmaxRow(x: usize, count: i32, padded: i32, scale: f32): void {
+export function softmaxRow(x: usize, count: i32, padded: i32, scale: f32): void {
   const end = x + (<usize>count << 2);
   const padEnd = x + (<usize>padded << 2);
   for (let p = end; p < padEnd; p += 4) store<f32>(p, -Infinity);
@@ -54,7 +54,7 @@ function softmaxRow(x: usize, count: i32, padded: i32, scale: f32): void {
 /**
  * Attention of `rows` consecutive queries, the first at position `start`, over a cache that holds every
  * position up to the last of them. `probs` receives a row of `ldp` bytes (room for the last position + 1,
- * rounded up to 8) per query; head h writes at `probs + h · probsPerHead` (0: the heads reuse one area).
+ * rounded up to 8) per query, and 5 floats more at its end; head h writes at `probs + h · probsPerHead` (0: the heads reuse one area).
  */
 export function attention(
   qkv: usize, ld: usize, rows: i32, start: i32, heads: i32, kvHeads: i32, dim: i32,
@@ -70,8 +70,8 @@ export function attention(
     const q = qkv + <usize>h * bytes;
     const o = out + <usize>h * bytes;
     const area = probs + <usize>h * probsPerHead;
-    for (let r = 0; r < rows; r += 4) {
-      const n = min(4, rows - r);
+    for (let r = 0; r < rows; r += ROWS) {
+      const n = min(ROWS, rows - r);
       const count = start + r + n;
       const padded = (count + 7) & ~7;
       const p = area + <usize>r * ldp;
@@ -89,7 +89,7 @@ export function attention(
 
 /** Floats of scratch that `attentionBackward` needs for a sequence of `length` with rows of `padded` floats. */
 export function attentionBackwardScratch(length: i32, padded: i32, dim: i32): i32 {
-  return length * padded + 4 * padded * dim;
+  return length * padded + 4 * padded * dim + ROWS;
 }
 
 /**
@@ -124,8 +124,8 @@ export function attentionBackward(
     }
     packStrided(q, ld, length, dim, queries, length);
     packStrided(d, ldo, length, dim, douts, length);
-    for (let r = 0; r < length; r += 4) {
-      const n = min(4, length - r);
+    for (let r = 0; r < length; r += ROWS) {
+      const n = min(ROWS, length - r);
       const limit = (r + n + 7) & ~7;
       const row = ds + <usize>r * ldp;
       for (let j = 0; j < limit; j += 8) {
@@ -137,8 +137,8 @@ export function attentionBackward(
         tiles(n, row, ldp, r + n, panel, dq + <usize>r * ld + (j << 2), ld, 8, false);
       }
     }
-    for (let r = 0; r < length; r += 4) {
-      const n = min(4, length - r);
+    for (let r = 0; r < length; r += ROWS) {
+      const n = min(ROWS, length - r);
       const depth = length - r;
       const corner = <usize>r * ldp + (<usize>r << 2);
       for (let j = 0; j < dim; j += 8) {

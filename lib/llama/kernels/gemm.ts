@@ -5,77 +5,55 @@
 //
 // Pointers and row strides (`ld…`) are in bytes; counts are in elements.
 
-/** The first `width` (1..8) of eight lanes to memory; `add` adds them to what is there. */
-@inline
-function put(c: usize, lo: v128, hi: v128, width: i32, add: bool): void {
-  if (width == 8) {
-    if (add) {
-      lo = f32x4.add(v128.load(c), lo);
-      hi = f32x4.add(v128.load(c, 16), hi);
+/**
+ * Where a tile waits that is not simply stored: five rows of eight floats. Stores with no branch, mask or call
+ * between them are all that may follow a tile's loop: anything more makes V8 spill vectors inside the loop, at
+ * a third of the speed (measured with Node 20).
+ */
+const waiting = memory.data(160, 16);
+
+/** The first `width` columns of `m` waiting rows to `c`; `add` adds them to what is there. */
+function finish(m: i32, c: usize, ldc: usize, width: i32, add: bool): void {
+  let from = waiting;
+  for (let i = 0; i < m; i++) {
+    if (width == 8) {
+      let lo = v128.load(from), hi = v128.load(from, 16);
+      if (add) {
+        lo = f32x4.add(v128.load(c), lo);
+        hi = f32x4.add(v128.load(c, 16), hi);
+      }
+      v128.store(c, lo);
+      v128.store(c, hi, 16);
+    } else {
+      for (let j: usize = 0; j < <usize>width << 2; j += 4) {
+        const value = load<f32>(from + j);
+        store<f32>(c + j, add ? load<f32>(c + j) + value : value);
+      }
     }
-    v128.store(c, lo);
-    v128.store(c, hi, 16);
-  } else {
-    putSome(c, lo, hi, width, add);
+    from += 32;
+    c += ldc;
   }
 }
 
-function putSome(c: usize, lo: v128, hi: v128, width: i32, add: bool): void {
-  let lanes = lo;
-  for (let i = 0; i < width; i++) {
-    if (i == 4) lanes = hi;
-    const at = c + (i << 2);
-    const value = f32x4.extract_lane(lanes, 0);
-    store<f32>(at, add ? load<f32>(at) + value : value);
-    lanes = i8x16.shuffle(lanes, lanes, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3);
-  }
+@inline
+function put(c: usize, lo: v128, hi: v128): void {
+  v128.store(c, lo);
+  v128.store(c, hi, 16);
 }
 
-function tile4(a: usize, lda: usize, k: i32, b: usize, c: usize, ldc: usize, width: i32, add: bool): void {
+// Five rows: ten sums, two columns and one spread value fill the registers; no unrolling, which would spill them.
+function tile5(a: usize, lda: usize, k: i32, b: usize, c: usize, ldc: usize, width: i32, add: bool): void {
   let a1 = a + lda;
   let a2 = a1 + lda;
   let a3 = a2 + lda;
+  let a4 = a3 + lda;
   let c00 = f32x4.splat(0), c01 = f32x4.splat(0);
   let c10 = f32x4.splat(0), c11 = f32x4.splat(0);
   let c20 = f32x4.splat(0), c21 = f32x4.splat(0);
   let c30 = f32x4.splat(0), c31 = f32x4.splat(0);
+  let c40 = f32x4.splat(0), c41 = f32x4.splat(0);
   const end = b + ((<usize>k) << 5);
-  const pairs = b + ((<usize>(k & ~1)) << 5);
-  while (b < pairs) {
-    let b0 = v128.load(b), b1 = v128.load(b, 16);
-    let x = v128.load32_splat(a);
-    c00 = f32x4.add(c00, f32x4.mul(x, b0));
-    c01 = f32x4.add(c01, f32x4.mul(x, b1));
-    x = v128.load32_splat(a1);
-    c10 = f32x4.add(c10, f32x4.mul(x, b0));
-    c11 = f32x4.add(c11, f32x4.mul(x, b1));
-    x = v128.load32_splat(a2);
-    c20 = f32x4.add(c20, f32x4.mul(x, b0));
-    c21 = f32x4.add(c21, f32x4.mul(x, b1));
-    x = v128.load32_splat(a3);
-    c30 = f32x4.add(c30, f32x4.mul(x, b0));
-    c31 = f32x4.add(c31, f32x4.mul(x, b1));
-    b0 = v128.load(b, 32);
-    b1 = v128.load(b, 48);
-    x = v128.load32_splat(a, 4);
-    c00 = f32x4.add(c00, f32x4.mul(x, b0));
-    c01 = f32x4.add(c01, f32x4.mul(x, b1));
-    x = v128.load32_splat(a1, 4);
-    c10 = f32x4.add(c10, f32x4.mul(x, b0));
-    c11 = f32x4.add(c11, f32x4.mul(x, b1));
-    x = v128.load32_splat(a2, 4);
-    c20 = f32x4.add(c20, f32x4.mul(x, b0));
-    c21 = f32x4.add(c21, f32x4.mul(x, b1));
-    x = v128.load32_splat(a3, 4);
-    c30 = f32x4.add(c30, f32x4.mul(x, b0));
-    c31 = f32x4.add(c31, f32x4.mul(x, b1));
-    a += 8;
-    a1 += 8;
-    a2 += 8;
-    a3 += 8;
-    b += 64;
-  }
-  if (b < end) {
+  while (b < end) {
     const b0 = v128.load(b), b1 = v128.load(b, 16);
     let x = v128.load32_splat(a);
     c00 = f32x4.add(c00, f32x4.mul(x, b0));
@@ -89,11 +67,25 @@ function tile4(a: usize, lda: usize, k: i32, b: usize, c: usize, ldc: usize, wid
     x = v128.load32_splat(a3);
     c30 = f32x4.add(c30, f32x4.mul(x, b0));
     c31 = f32x4.add(c31, f32x4.mul(x, b1));
+    x = v128.load32_splat(a4);
+    c40 = f32x4.add(c40, f32x4.mul(x, b0));
+    c41 = f32x4.add(c41, f32x4.mul(x, b1));
+    a += 4;
+    a1 += 4;
+    a2 += 4;
+    a3 += 4;
+    a4 += 4;
+    b += 32;
   }
-  put(c, c00, c01, width, add);
-  put(c + ldc, c10, c11, width, add);
-  put(c + 2 * ldc, c20, c21, width, add);
-  put(c + 3 * ldc, c30, c31, width, add);
+  const simple = width == 8 && !add;
+  const to = simple ? c : waiting;
+  const step: usize = simple ? ldc : 32;
+  put(to, c00, c01);
+  put(to + step, c10, c11);
+  put(to + 2 * step, c20, c21);
+  put(to + 3 * step, c30, c31);
+  put(to + 4 * step, c40, c41);
+  if (!simple) finish(5, c, ldc, width, add);
 }
 
 function tile2(a: usize, lda: usize, k: i32, b: usize, c: usize, ldc: usize, width: i32, add: bool): void {
@@ -113,8 +105,12 @@ function tile2(a: usize, lda: usize, k: i32, b: usize, c: usize, ldc: usize, wid
     a1 += 4;
     b += 32;
   }
-  put(c, c00, c01, width, add);
-  put(c + ldc, c10, c11, width, add);
+  const simple = width == 8 && !add;
+  const to = simple ? c : waiting;
+  const step: usize = simple ? ldc : 32;
+  put(to, c00, c01);
+  put(to + step, c10, c11);
+  if (!simple) finish(2, c, ldc, width, add);
 }
 
 function tile1(a: usize, k: i32, b: usize, c: usize, width: i32, add: bool): void {
@@ -127,7 +123,10 @@ function tile1(a: usize, k: i32, b: usize, c: usize, width: i32, add: bool): voi
     a += 4;
     b += 32;
   }
-  put(c, c0, c1, width, add);
+  const simple = width == 8 && !add;
+  const to = simple ? c : waiting;
+  put(to, c0, c1);
+  if (!simple) finish(1, c, 0, width, add);
 }
 
 /** `rows` (any number) rows of `a` times one panel of k × 8. */
@@ -136,17 +135,17 @@ export function tiles(
   rows: i32, a: usize, lda: usize, k: i32, panel: usize, c: usize, ldc: usize, width: i32, add: bool,
 ): void {
   let r = rows;
-  for (; r >= 4; r -= 4) {
-    tile4(a, lda, k, panel, c, ldc, width, add);
-    a += 4 * lda;
-    c += 4 * ldc;
+  for (; r >= 5; r -= 5) {
+    tile5(a, lda, k, panel, c, ldc, width, add);
+    a += 5 * lda;
+    c += 5 * ldc;
   }
-  if (r & 2) {
+  for (; r >= 2; r -= 2) {
     tile2(a, lda, k, panel, c, ldc, width, add);
     a += 2 * lda;
     c += 2 * ldc;
   }
-  if (r & 1) tile1(a, k, panel, c, width, add);
+  if (r) tile1(a, k, panel, c, width, add);
 }
 
 /** Row-major `src[rows, cols]` read as columns: `dst[rows / 8][cols][8]`, missing rows as zeros. */
@@ -214,6 +213,9 @@ export function packStrided(src: usize, ld: usize, rows: i32, cols: i32, dst: us
   }
 }
 
+/** Rows of a full tile. */
+export const ROWS: i32 = 5;
+
 /** Floats of left operand that a block of rows may take: three eighths of a 32 KiB first-level cache. */
 const BLOCK_FLOATS: i32 = 6144;
 
@@ -224,7 +226,7 @@ const BLOCK_FLOATS: i32 = 6144;
 export function gemm(
   a: usize, lda: usize, rows: i32, k: i32, panels: usize, n: i32, c: usize, ldc: usize, add: bool,
 ): void {
-  const block = max(8, (BLOCK_FLOATS / k) & ~3);
+  const block = max(ROWS, (BLOCK_FLOATS / k / ROWS) * ROWS);
   for (let r = 0; r < rows; r += block) {
     const count = min(block, rows - r);
     const from = a + <usize>r * lda;
@@ -237,8 +239,8 @@ export function gemm(
 }
 
 /**
- * Four columns of `a` (k rows) against one panel: `c[m, width]`, m ≤ 4, where
- * `c[i, j] (+)= Σ_k a[k, i] · panel[k, j]`.
+ * Five columns of `a` (k rows) against one panel: `c[m, width]`, m ≤ 5, where
+ * `c[i, j] (+)= Σ_k a[k, i] · panel[k, j]`. Reads five columns whatever m.
  */
 export function tileTransposed(
   m: i32, a: usize, lda: usize, k: i32, b: usize, c: usize, ldc: usize, width: i32, add: bool,
@@ -247,6 +249,7 @@ export function tileTransposed(
   let c10 = f32x4.splat(0), c11 = f32x4.splat(0);
   let c20 = f32x4.splat(0), c21 = f32x4.splat(0);
   let c30 = f32x4.splat(0), c31 = f32x4.splat(0);
+  let c40 = f32x4.splat(0), c41 = f32x4.splat(0);
   const end = b + ((<usize>k) << 5);
   while (b < end) {
     const b0 = v128.load(b), b1 = v128.load(b, 16);
@@ -262,13 +265,18 @@ export function tileTransposed(
     x = v128.load32_splat(a, 12);
     c30 = f32x4.add(c30, f32x4.mul(x, b0));
     c31 = f32x4.add(c31, f32x4.mul(x, b1));
+    x = v128.load32_splat(a, 16);
+    c40 = f32x4.add(c40, f32x4.mul(x, b0));
+    c41 = f32x4.add(c41, f32x4.mul(x, b1));
     a += lda;
     b += 32;
   }
-  put(c, c00, c01, width, add);
-  if (m > 1) put(c + ldc, c10, c11, width, add);
-  if (m > 2) put(c + 2 * ldc, c20, c21, width, add);
-  if (m > 3) put(c + 3 * ldc, c30, c31, width, add);
+  put(waiting, c00, c01);
+  put(waiting + 32, c10, c11);
+  put(waiting + 64, c20, c21);
+  put(waiting + 96, c30, c31);
+  put(waiting + 128, c40, c41);
+  finish(m, c, ldc, width, add);
 }
 
 /** Rows that `gemmTransposed` takes at a time, so that its packed operands stay in the second-level cache. */
@@ -276,7 +284,7 @@ const DEPTH: i32 = 128;
 
 /** Floats of scratch that `gemmTransposed` needs. */
 export function gemmTransposedScratch(m: i32, n: i32): i32 {
-  return DEPTH * (((m + 3) & ~3) + ((n + 7) & ~7));
+  return DEPTH * (m + ROWS + ((n + 7) & ~7));
 }
 
 /** `c[m, n] += a[rows, m]ᵀ · b[rows, n]`: the gradient of a weight. */
@@ -284,33 +292,37 @@ export function gemmTransposed(
   a: usize, lda: usize, b: usize, ldb: usize, rows: i32, m: i32, n: i32, c: usize, ldc: usize, scratch: usize,
 ): void {
   const left = scratch;
-  const right = scratch + ((<usize>DEPTH * <usize>((m + 3) & ~3)) << 2);
+  const right = scratch + ((<usize>DEPTH * <usize>(m + ROWS)) << 2);
   for (let r = 0; r < rows; r += DEPTH) {
     const depth = min(DEPTH, rows - r);
-    packFours(a + <usize>r * lda, lda, depth, m, left);
+    packFives(a + <usize>r * lda, lda, depth, m, left);
     pack(b + <usize>r * ldb, ldb, depth, n, right);
-    for (let i = 0; i < m; i += 4) {
+    for (let i = 0; i < m; i += ROWS) {
       const strip = left + ((<usize>i * <usize>depth) << 2);
       const to = c + <usize>i * ldc;
       for (let j = 0; j < n; j += 8) {
         const panel = right + ((<usize>j * <usize>depth) << 2);
-        tileTransposed(min(4, m - i), strip, 16, depth, panel, to + (j << 2), ldc, min(8, n - j), true);
+        tileTransposed(min(ROWS, m - i), strip, ROWS << 2, depth, panel, to + (j << 2), ldc, min(8, n - j), true);
       }
     }
   }
 }
 
-/** Row-major `src[rows, cols]`: `dst[cols / 4][rows][4]`, missing columns as zeros. */
-function packFours(src: usize, ld: usize, rows: i32, cols: i32, dst: usize): void {
-  for (let c = 0; c < cols; c += 4) {
+/** Row-major `src[rows, cols]`: `dst[cols / 5][rows][5]`, missing columns as zeros. */
+function packFives(src: usize, ld: usize, rows: i32, cols: i32, dst: usize): void {
+  for (let c = 0; c < cols; c += ROWS) {
     let from = src + (c << 2);
     let to = dst + ((<usize>c * <usize>rows) << 2);
-    const n = min(4, cols - c);
+    const n = min(ROWS, cols - c);
     for (let r = 0; r < rows; r++) {
-      if (n == 4) v128.store(to, v128.load(from));
-      else for (let j = 0; j < 4; j++) store<f32>(to + (j << 2), j < n ? load<f32>(from + (j << 2)) : 0);
+      if (n == ROWS) {
+        v128.store(to, v128.load(from));
+        store<f32>(to, load<f32>(from, 16), 16);
+      } else {
+        for (let j = 0; j < ROWS; j++) store<f32>(to + (j << 2), j < n ? load<f32>(from + (j << 2)) : 0);
+      }
       from += ld;
-      to += 16;
+      to += ROWS << 2;
     }
   }
 }
