@@ -11,6 +11,7 @@
 import { readFileSync } from "node:fs";
 import { CovoteError } from "../core/errors.js";
 import { packagePath } from "../core/package-root.js";
+import type { DecodeFunctions } from "./kernels-decode.js";
 
 /** The part of the WebAssembly interface used here; Node's own types leave it out. */
 declare namespace WebAssembly {
@@ -29,7 +30,7 @@ declare namespace WebAssembly {
 }
 
 /** What kernels.wasm exports; the contracts are in the sources. Booleans are 0 or 1. */
-export interface KernelFunctions {
+export interface KernelFunctions extends DecodeFunctions {
   heapBase(): number;
   /** Weight `src[rows = out, cols = in]` as panels for y = x · srcᵀ; takes `panelFloats(rows, cols)`. */
   packTransposed(src: number, ld: number, rows: number, cols: number, dst: number): void;

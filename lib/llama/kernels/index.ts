@@ -3,6 +3,7 @@ export { gemm, gemmTransposed, gemmTransposedScratch, pack, packTransposed } fro
 export { gather, rmsNorm, rmsNormBackward, rope, scatterAdd, swiglu, swigluBackward } from "./layers";
 export { attention, attentionBackward, attentionBackwardScratch, cacheKeysValues } from "./attention";
 export { logSoftmax, logSoftmaxBackward } from "./loss";
+export { attendPages, pageFloats, pagePositions, pickRows, sampleToken, storePages } from "./decode";
 export { adamw, add, sumOfSquares } from "./vectors";
 
 /** The first byte that the module's own constants leave free. */
