@@ -10,19 +10,14 @@
  * - State moves in one place and every move is logged.
  */
 import type { Clock } from "../core/clock.js";
+import { type Deadline, deadlineIn } from "../core/deadline.js";
 import { CovoteError } from "../core/errors.js";
 import type { Logger } from "../core/logger.js";
 import { createHealth, type Health } from "./health.js";
 import { createMetrics, type Metrics } from "./metrics.js";
 
-/** What is left of the drain time. */
-export interface DrainDeadline {
-  /** Milliseconds since the Unix epoch. */
-  readonly atMs: number;
-  remainingMs(): number;
-}
-
-export type Stop = (deadline: DrainDeadline) => Promise<void>;
+/** The deadline is what is left of the drain time, shared by all stages. */
+export type Stop = (deadline: Deadline) => Promise<void>;
 export type StageStart = () => Promise<Stop | undefined> | Promise<void>;
 
 export type HostState =
@@ -102,10 +97,9 @@ export function createHost(options: HostOptions): Host {
   }
 
   async function drain(reason: string): Promise<void> {
-    const atMs = clock.now() + options.drainTimeoutMs;
-    const deadline: DrainDeadline = { atMs, remainingMs: () => Math.max(0, atMs - clock.now()) };
+    const deadline = deadlineIn(clock, options.drainTimeoutMs);
     health.setReady("host", false, reason);
-    move({ t: "draining", reason, deadlineAtMs: atMs });
+    move({ t: "draining", reason, deadlineAtMs: deadline.atMs });
     draining.abort(new CovoteError("cancelled", `${name} is stopping: ${reason}`));
     // A stage that is just starting may still register its stop; it is waited for like a stage that stops.
     if (starting !== undefined) await settledWithin(clock, starting, deadline.remainingMs());
@@ -115,7 +109,7 @@ export function createHost(options: HostOptions): Host {
     exit.resolve(failure === undefined ? { t: "stopped", reason } : { t: "failed", cause: failure });
   }
 
-  async function stopStage(stage: { name: string; stop: Stop }, deadline: DrainDeadline): Promise<void> {
+  async function stopStage(stage: { name: string; stop: Stop }, deadline: Deadline): Promise<void> {
     const startedAt = clock.now();
     try {
       const outcome = await settledWithin(

@@ -1,0 +1,201 @@
+/**
+ * Handlers of gRPC calls as plain asynchronous functions: `unary`, `serverStream`, `bidi`.
+ *
+ * - A handler gets the request and a `CallContext`; what it throws becomes a status by the table of CovoteError.
+ * - `signal` aborts when the client cancels, when the connection goes, and at the call's deadline.
+ * - Streams honour back-pressure: the handler goes on when the client has taken what it was sent.
+ * - A handler that does not heed the signal does not keep the call open.
+ */
+import type {
+  handleBidiStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+  Metadata,
+  ServerDuplexStream,
+  ServerUnaryCall,
+  ServerWritableStream,
+} from "@grpc/grpc-js";
+import { type Clock, systemClock } from "../core/clock.js";
+import { type Deadline, deadlineAt } from "../core/deadline.js";
+import { CovoteError } from "../core/errors.js";
+import { type Logger, silentLogger } from "../core/logger.js";
+import type { TraceContext } from "../core/trace-context.js";
+import { toServiceError } from "../wire/status.js";
+import { traceFromMetadata } from "./trace.js";
+
+export interface CallContext {
+  readonly signal: AbortSignal;
+  /** The client's; `atMs` is Infinity when it set none. */
+  readonly deadline: Deadline;
+  /** The span of this call. */
+  readonly trace: TraceContext;
+  readonly metadata: Metadata;
+  readonly peer: string;
+  readonly log: Logger;
+}
+
+/** What the server that a handler is mounted on brings to each call. */
+export interface CallScope {
+  clock: Clock;
+  log: Logger;
+  /** Called when a call starts; what it returns is called once when it ends, with the error if there was one. */
+  begin(path: string): (error?: CovoteError) => void;
+}
+
+type MountedUnary<Q, A> = (
+  call: ServerUnaryCall<Q, A>,
+  callback: Parameters<handleUnaryCall<Q, A>>[1],
+  scope?: CallScope,
+) => void;
+type MountedStream<C> = (call: C, none?: undefined, scope?: CallScope) => void;
+
+export function unary<Q, A>(handler: (request: Q, context: CallContext) => Promise<A>): MountedUnary<Q, A> {
+  return (call, callback, scope = bareScope) => {
+    const open = openCall(call, scope);
+    void untilAborted(open.context.signal, () => handler(call.request, open.context))
+      .then((answer) => {
+        open.end();
+        callback(null, answer);
+      })
+      .catch((thrown: unknown) => callback(open.fail(thrown)));
+  };
+}
+
+export function serverStream<Q, A>(
+  handler: (request: Q, context: CallContext) => AsyncIterable<A>,
+): MountedStream<ServerWritableStream<Q, A>> & handleServerStreamingCall<Q, A> {
+  return (call: ServerWritableStream<Q, A>, _none?: undefined, scope: CallScope = bareScope) => {
+    const open = openCall(call, scope);
+    void sendAll(call, handler(call.request, open.context), open);
+  };
+}
+
+export function bidi<Q, A>(
+  handler: (requests: AsyncIterable<Q>, context: CallContext) => AsyncIterable<A>,
+): MountedStream<ServerDuplexStream<Q, A>> & handleBidiStreamingCall<Q, A> {
+  return (call: ServerDuplexStream<Q, A>, _none?: undefined, scope: CallScope = bareScope) => {
+    const open = openCall(call, scope);
+    const requests = abortable(call as AsyncIterable<Q>, open.context.signal);
+    void sendAll(call, handler(requests, open.context), open);
+  };
+}
+
+const bareScope: CallScope = { clock: systemClock(), log: silentLogger, begin: () => () => {} };
+
+interface OpenCall {
+  context: CallContext;
+  end(): void;
+  fail(thrown: unknown): ReturnType<typeof toServiceError>;
+}
+
+type AnyCall = Pick<
+  ServerUnaryCall<unknown, unknown>,
+  "getDeadline" | "getPath" | "getPeer" | "metadata" | "cancelled"
+> & { on(event: "cancelled", listener: () => void): unknown };
+
+function openCall(call: AnyCall, scope: CallScope): OpenCall {
+  const asked = call.getDeadline();
+  const deadline = deadlineAt(scope.clock, asked instanceof Date ? asked.getTime() : asked);
+  const trace = traceFromMetadata(call.metadata);
+  const aborter = new AbortController();
+  const ended = scope.begin(call.getPath());
+  const abort = (code: "cancelled" | "deadline_exceeded"): void => {
+    const what =
+      code === "cancelled" ? "the client cancelled the call" : "the deadline of the call has passed";
+    aborter.abort(new CovoteError(code, what));
+  };
+  const timer = Number.isFinite(deadline.atMs)
+    ? scope.clock.after(deadline.remainingMs(), () => abort("deadline_exceeded"), { background: true })
+    : undefined;
+  call.on("cancelled", () => abort(deadline.exceeded() ? "deadline_exceeded" : "cancelled"));
+  if (call.cancelled) abort("cancelled");
+  const log = scope.log.child({ trace_id: trace.traceId });
+  let over = false;
+  const finish = (error?: CovoteError): void => {
+    if (over) return;
+    over = true;
+    timer?.cancel();
+    ended(error);
+  };
+  return {
+    context: { signal: aborter.signal, deadline, trace, metadata: call.metadata, peer: call.getPeer(), log },
+    end: () => finish(),
+    fail: (thrown) => {
+      const error = CovoteError.from(thrown);
+      if (error.code === "internal" && !over) log.error({ method: call.getPath(), error }, error.message);
+      finish(error);
+      return toServiceError(error);
+    },
+  };
+}
+
+async function sendAll<A>(
+  call: ServerWritableStream<unknown, A> | ServerDuplexStream<unknown, A>,
+  answers: AsyncIterable<A>,
+  open: OpenCall,
+): Promise<void> {
+  const { signal } = open.context;
+  try {
+    for await (const answer of abortable(answers, signal)) {
+      if (!call.write(answer)) await drained(call, signal);
+    }
+    open.end();
+    call.end();
+  } catch (thrown) {
+    const error = open.fail(thrown);
+    // A destroyed stream has nobody to tell, and an "error" event on it would be nobody's either.
+    if (!call.destroyed) call.emit("error", error);
+  }
+}
+
+interface Drains {
+  once(event: "drain", listener: () => void): unknown;
+  removeListener(event: "drain", listener: () => void): unknown;
+}
+
+function drained(call: Drains, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onDrain = (): void => {
+      signal.removeEventListener("abort", onAbort);
+      resolve();
+    };
+    const onAbort = (): void => {
+      call.removeListener("drain", onDrain);
+      reject(signal.reason);
+    };
+    if (signal.aborted) return reject(signal.reason);
+    call.once("drain", onDrain);
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+}
+
+/** The work's result, or the signal's reason as soon as it aborts. */
+function untilAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const onAbort = (): void => reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    const settle = (): void => signal.removeEventListener("abort", onAbort);
+    // A handler that throws before its first await must fail the call, not the process.
+    void Promise.resolve().then(work).then(resolve, reject).finally(settle);
+  });
+}
+
+/** The same items; throws the signal's reason as soon as it aborts, even when the source does not move. */
+async function* abortable<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncIterable<T> {
+  const iterator = source[Symbol.asyncIterator]();
+  let finished = false;
+  try {
+    for (;;) {
+      const next = await untilAborted(signal, () => iterator.next());
+      if (next.done === true) {
+        finished = true;
+        return;
+      }
+      yield next.value;
+    }
+  } finally {
+    // Lets the source clean up; not awaited, because a source that hangs would hang the call with it.
+    if (!finished) void iterator.return?.().catch(() => {});
+  }
+}

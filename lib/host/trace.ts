@@ -1,0 +1,32 @@
+/** Trace context in gRPC metadata, and the randomness of new ids. The pure part is lib/core/trace-context.ts. */
+import { randomBytes } from "node:crypto";
+import type { Metadata } from "@grpc/grpc-js";
+import {
+  childTrace,
+  formatTraceparent,
+  newTrace,
+  parseTraceparent,
+  type RandomHex,
+  type TraceContext,
+} from "../core/trace-context.js";
+
+export const traceparentKey = "traceparent";
+export const tracestateKey = "tracestate";
+
+export const systemRandomHex: RandomHex = (bytes) => randomBytes(bytes).toString("hex");
+
+/** The span of a call that came in: a child of the caller's, or the root of a new trace. */
+export function traceFromMetadata(metadata: Metadata, randomHex: RandomHex = systemRandomHex): TraceContext {
+  const parent = parseTraceparent(header(metadata, traceparentKey), header(metadata, tracestateKey));
+  return parent === undefined ? newTrace(randomHex) : childTrace(parent, randomHex);
+}
+
+export function traceIntoMetadata(trace: TraceContext, metadata: Metadata): void {
+  metadata.set(traceparentKey, formatTraceparent(trace));
+  if (trace.state !== undefined) metadata.set(tracestateKey, trace.state);
+}
+
+function header(metadata: Metadata, key: string): string | undefined {
+  const value = metadata.get(key)[0];
+  return value === undefined ? undefined : String(value);
+}
