@@ -1,0 +1,15 @@
+/** The judgment grammars that covote speaks, by the name that a configuration gives. */
+import { deepseekGrm } from "./deepseek.js";
+import { deepseekSingle } from "./deepseek-single.js";
+import type { Grammar } from "./judgment.js";
+import { postcards } from "./postcards.js";
+
+export type { Grammar } from "./judgment.js";
+
+export const grammars = {
+  postcards,
+  "deepseek-grm": deepseekGrm,
+  "deepseek-grm-single": deepseekSingle,
+} satisfies Record<string, Grammar>;
+
+export type GrammarName = keyof typeof grammars;

@@ -1,0 +1,88 @@
+/**
+ * A judgment grammar: how a generative reward model is asked, and how its text is read.
+ *
+ * - `parse` never throws, runs in time linear in the text, and reads nothing but the model's own output.
+ * - A judgment that is not exactly what was asked for is a named failure, never a guess.
+ */
+import type { ChatMessage } from "./chat.js";
+
+export interface JudgedInput {
+  /** The conversation; its last turn, by the user, is the query. */
+  query: readonly ChatMessage[];
+  /** In the order in which the panel shows them. */
+  responses: readonly string[];
+}
+
+export interface Grammar {
+  name: string;
+  /** Part of the judge version: it changes whenever prompt or parser change what a reward means. */
+  version: string;
+  /** Most responses that one panel may show. */
+  maxPanel: number;
+  /** What the GRM is asked; throws `invalid_argument` when the grammar has no room for the input. */
+  prompt(input: JudgedInput & { reference?: string }): ChatMessage[];
+  /** Reads a judgment over `n` responses. */
+  parse(text: string, n: number): ParsedJudgment | ParseFailure;
+  /** What the meta RM scores: the judged input as the user's turn, the judgment as the assistant's. */
+  metaConversation(input: JudgedInput & { judgmentText: string }): ChatMessage[];
+  /** Bound of the completion over `n` responses, in tokens. */
+  maxTokens(n: number): number;
+}
+
+export interface ParsedJudgment {
+  ok: true;
+  /** One integer per response, in the order shown. */
+  scores: number[];
+  /** The criteria with their weights, as written; empty when the text has no such part. */
+  principles: string;
+  /** The analysis, as written; empty when the text has no such part. */
+  critique: string;
+}
+
+/** Why a judgment has no scores. A closed list. */
+export const parseFailureKinds = [
+  /** Nothing but white space. */
+  "empty",
+  /** The text ends inside a part that it began. */
+  "truncated",
+  /** No scores where they are due: no box, or no `scores` part. */
+  "missing_scores",
+  /** Not exactly one score per response. */
+  "wrong_count",
+  /** A whole number outside the range. */
+  "out_of_range",
+  /** Something in a score's place that is not a whole number. */
+  "not_integer",
+  /** No principles, or ones that break the grammar. */
+  "bad_principles",
+  /** No critique, or one that does not match the principles and the responses. */
+  "bad_critique",
+  /** Text after the end of the judgment. */
+  "trailing_text",
+] as const;
+
+export type ParseFailureKind = (typeof parseFailureKinds)[number];
+
+export interface ParseFailure {
+  ok: false;
+  kind: ParseFailureKind;
+  /** One line that says what was found. */
+  message: string;
+  /** Whatever of these could be told apart, for the record. */
+  principles: string;
+  critique: string;
+}
+
+export function parseFailure(
+  kind: ParseFailureKind,
+  message: string,
+  parts: { principles?: string; critique?: string } = {},
+): ParseFailure {
+  return { ok: false, kind, message, principles: parts.principles ?? "", critique: parts.critique ?? "" };
+}
+
+/** A piece of model output for a message: on one line, at most 40 characters, quoted. */
+export function quoted(text: string): string {
+  const line = text.slice(0, 80).replace(/\s+/g, " ").trim();
+  return JSON.stringify(line.length > 40 || text.length > 80 ? `${line.slice(0, 40)}…` : line);
+}

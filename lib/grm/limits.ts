@@ -1,0 +1,167 @@
+/**
+ * What a judgment may be asked for: every bound in one place, checked before anything is dispatched.
+ *
+ * Each violation is one `invalid_argument` that names the field as the client wrote it (`responses[3].text`,
+ * `options.votes`). Whether a prompt fits the model's context is not known here; the engine says that.
+ */
+import { type CovoteError, invalid } from "../core/errors.js";
+import { chatRoles } from "./chat.js";
+
+export interface JudgingLimits {
+  responses: number;
+  votes: number;
+  panelLimit: number;
+  temperature: number;
+  /** Of one text, in bytes of UTF-8. */
+  textBytes: number;
+  /** Of query and responses together, in bytes of UTF-8. */
+  requestBytes: number;
+  turns: number;
+  deadlineMs: number;
+  labels: number;
+  /** Of one label's name or value, in characters. */
+  labelLength: number;
+}
+
+export const judgingLimits: JudgingLimits = {
+  responses: 256,
+  votes: 128,
+  panelLimit: 16,
+  temperature: 2,
+  textBytes: 1024 * 1024,
+  requestBytes: 8 * 1024 * 1024,
+  turns: 256,
+  deadlineMs: 24 * 60 * 60 * 1000,
+  labels: 16,
+  labelLength: 256,
+};
+
+export interface JudgingChoice {
+  /** Votes per response. */
+  votes: number;
+  /** Votes kept by the meta RM; null or 0 is plain voting. */
+  metaKeep: number | null;
+  temperature: number;
+  /** 32-bit unsigned. */
+  seed: number;
+  panelLimit: number;
+  /** Time allowed, in milliseconds. */
+  deadlineMs: number;
+}
+
+export interface CheckedRequest {
+  /** Empty when the client chose none. */
+  requestId?: string;
+  query: readonly { role: string; content: string }[];
+  responses: readonly string[];
+  options: Partial<JudgingChoice>;
+  labels?: Readonly<Record<string, string>>;
+}
+
+/** Throws `invalid_argument` for the first field that is out of bounds; unset options are not checked. */
+export function checkScoreRequest(request: CheckedRequest, limits: JudgingLimits = judgingLimits): void {
+  const id = request.requestId ?? "";
+  if (id !== "" && !/^[A-Za-z0-9_-]{1,128}$/.test(id)) {
+    throw invalid("request_id", "must be 1 to 128 characters of A-Z a-z 0-9 _ -");
+  }
+  checkQuery(request.query, limits);
+  const { responses } = request;
+  if (!Array.isArray(responses) || responses.length === 0) {
+    throw invalid("responses", "is empty; give at least one response");
+  }
+  if (responses.length > limits.responses) {
+    throw invalid("responses", `at most ${limits.responses} in one request, got ${responses.length}`);
+  }
+  responses.forEach((text, index) => {
+    checkText(`responses[${index}].text`, text, limits.textBytes);
+  });
+  const texts = [...request.query.map((turn) => turn.content), ...responses];
+  const total = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+  if (total > limits.requestBytes) {
+    throw invalid("responses", `query and responses are ${total} bytes, more than ${limits.requestBytes}`);
+  }
+  checkJudgingChoice(request.options, limits);
+  checkLabels(request.labels ?? {}, limits);
+}
+
+/** Throws `invalid_argument` for the first option out of bounds; fields are named `options.…`. */
+export function checkJudgingChoice(
+  choice: Partial<JudgingChoice>,
+  limits: JudgingLimits = judgingLimits,
+): void {
+  whole("options.votes", choice.votes, 1, limits.votes);
+  whole("options.meta_keep", choice.metaKeep ?? undefined, 0, limits.votes);
+  const { votes, metaKeep } = choice;
+  if (votes !== undefined && metaKeep !== undefined && metaKeep !== null && metaKeep > votes) {
+    throw invalid("options.meta_keep", `must not exceed options.votes (${votes}), got ${metaKeep}`);
+  }
+  const { temperature } = choice;
+  if (temperature !== undefined && !(temperature >= 0 && temperature <= limits.temperature)) {
+    throw invalid("options.temperature", `must be within 0 to ${limits.temperature}, got ${temperature}`);
+  }
+  whole("options.seed", choice.seed, 0, 0xffffffff);
+  whole("options.panel_limit", choice.panelLimit, 1, limits.panelLimit);
+  whole("options.deadline_ms", choice.deadlineMs, 1, limits.deadlineMs);
+}
+
+/** Throws unless `text` is a string of well-formed Unicode of at most `bytes` bytes of UTF-8. */
+export function checkText(field: string, text: unknown, bytes: number): void {
+  if (typeof text !== "string")
+    throw invalid(field, `must be text, got ${text === null ? "null" : typeof text}`);
+  const length = Buffer.byteLength(text);
+  if (length > bytes) throw invalid(field, `is ${length} bytes long, more than ${bytes}`);
+  const broken = text.search(/\p{Surrogate}/u);
+  if (broken >= 0) {
+    throw invalid(field, `is not well-formed Unicode: half of a surrogate pair at character ${broken}`);
+  }
+}
+
+/** Bytes as text; throws `invalid_argument` where they are not UTF-8. A byte order mark is left out. */
+export function decodeUtf8(field: string, bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    const error: CovoteError = invalid(field, "is not UTF-8; convert it first");
+    error.cause = cause;
+    throw error;
+  }
+}
+
+function checkQuery(query: CheckedRequest["query"], limits: JudgingLimits): void {
+  if (!Array.isArray(query) || query.length === 0)
+    throw invalid("query", "is empty; give at least one user turn");
+  if (query.length > limits.turns) {
+    throw invalid("query", `at most ${limits.turns} turns, got ${query.length}`);
+  }
+  query.forEach((turn: { role: string; content: string }, index) => {
+    const field = `query.messages[${index}]`;
+    if (!(chatRoles as readonly string[]).includes(turn.role)) {
+      throw invalid(
+        `${field}.role`,
+        `must be one of ${chatRoles.join(", ")}, got ${JSON.stringify(turn.role)}`,
+      );
+    }
+    checkText(`${field}.content`, turn.content, limits.textBytes);
+  });
+  if (query.at(-1)?.role !== "user")
+    throw invalid("query", "its last turn must be the user's: it is what is judged");
+}
+
+function checkLabels(labels: Readonly<Record<string, string>>, limits: JudgingLimits): void {
+  const entries = Object.entries(labels);
+  if (entries.length > limits.labels) {
+    throw invalid("labels", `at most ${limits.labels}, got ${entries.length}`);
+  }
+  for (const [name, value] of entries) {
+    if (name.length > limits.labelLength || value.length > limits.labelLength) {
+      throw invalid("labels", `a name or value is longer than ${limits.labelLength} characters`);
+    }
+  }
+}
+
+function whole(field: string, value: number | undefined, lowest: number, highest: number): void {
+  if (value === undefined) return;
+  if (!Number.isInteger(value) || value < lowest || value > highest) {
+    throw invalid(field, `must be a whole number within ${lowest} to ${highest}, got ${value}`);
+  }
+}

@@ -1,0 +1,179 @@
+/**
+ * Ledger: what became of every group that a run asked for.
+ *
+ *     submitted → sampled → judged → trained
+ *                                  ↘ dropped(reason), from anywhere
+ *
+ * - Every event is idempotent by the group's id, and events may come out of order: a later state implies the
+ *   earlier ones, and no event moves a group back.
+ * - A group ends once. A second end is reported to the caller and, when it means that a group was trained
+ *   twice, counted as duplicated.
+ * - It is plain data: saved with the learner's checkpoint, so that state and weights are of the same moment.
+ */
+import { invalid } from "../core/errors.js";
+
+export const dropReasons = ["no_spread", "null", "stale", "ended"] as const;
+/** `no_spread`: all rewards equal; `null`: fewer than two rewards; `stale`: too old; `ended`: the run was over. */
+export type DropReason = (typeof dropReasons)[number];
+
+type GroupState = "submitted" | "sampled" | "judged" | "trained" | DropReason;
+
+/** What an event did: it was news, it was known already, or the group was never submitted here. */
+export type LedgerOutcome = "applied" | "repeated" | "unknown";
+
+export interface LedgerBalance {
+  submitted: number;
+  /** Groups whose samples were seen, by their own event or a later one. */
+  sampled: number;
+  judged: number;
+  trained: number;
+  dropped: Record<DropReason, number>;
+  /** Groups without an end. At the end of a run these are the lost ones. */
+  open: number;
+  /** Groups without an end, once the run has ended; 0 before. */
+  lost: number;
+  /** Groups trained on more than once. */
+  duplicated: number;
+  /** Repeated deliveries that the ledger caught. */
+  repeated: number;
+  /** Events about groups that were never submitted here. */
+  unknown: number;
+}
+
+export interface LedgerState {
+  /** Per group, in the order of submission: its state and how far it came before an end. */
+  groups: [id: string, state: GroupState, reached: number][];
+  duplicated: number;
+  repeated: number;
+  unknown: number;
+  ended: boolean;
+}
+
+export interface Ledger {
+  submitted(id: string): LedgerOutcome;
+  sampled(id: string): LedgerOutcome;
+  /** `repeated` tells the learner to acknowledge and forget a delivery that it has already taken. */
+  judged(id: string): LedgerOutcome;
+  trained(id: string): LedgerOutcome;
+  dropped(id: string, reason: DropReason): LedgerOutcome;
+  /** Groups without an end, oldest first: what a restarted learner has to ask for again. */
+  open(): string[];
+  /** Whether the group has ended, and how. */
+  stateOf(id: string): GroupState | undefined;
+  /** Declares the run over: from now on groups without an end are lost. */
+  end(): void;
+  balance(): LedgerBalance;
+  toJSON(): LedgerState;
+}
+
+const stages = ["submitted", "sampled", "judged", "trained"] as const;
+
+/** A new ledger, or one that goes on from a saved state. */
+export function createLedger(saved?: LedgerState): Ledger {
+  const groups = new Map<string, { state: GroupState; reached: number }>();
+  const counts = { duplicated: 0, repeated: 0, unknown: 0 };
+  let ended = false;
+  if (saved !== undefined) {
+    for (const [id, state, reached] of parseLedgerState(saved).groups) groups.set(id, { state, reached });
+    counts.duplicated = saved.duplicated;
+    counts.repeated = saved.repeated;
+    counts.unknown = saved.unknown;
+    ended = saved.ended;
+  }
+
+  const repeated = (): LedgerOutcome => {
+    counts.repeated++;
+    return "repeated";
+  };
+  const reach = (id: string, stage: number): LedgerOutcome => {
+    const group = groups.get(id);
+    if (group === undefined) {
+      counts.unknown++;
+      return "unknown";
+    }
+    if (hasEnded(group.state) || group.reached >= stage) return repeated();
+    group.reached = stage;
+    group.state = stages[stage] as GroupState;
+    return "applied";
+  };
+
+  return {
+    submitted(id) {
+      if (groups.has(id)) return repeated();
+      groups.set(id, { state: "submitted", reached: 0 });
+      return "applied";
+    },
+    sampled: (id) => reach(id, 1),
+    judged: (id) => reach(id, 2),
+    trained(id) {
+      if (groups.get(id)?.state === "trained") counts.duplicated++;
+      return reach(id, 3);
+    },
+    dropped(id, reason) {
+      const group = groups.get(id);
+      if (group === undefined) {
+        counts.unknown++;
+        return "unknown";
+      }
+      if (hasEnded(group.state)) return repeated();
+      group.state = reason;
+      return "applied";
+    },
+    open: () => [...groups].filter(([, group]) => !hasEnded(group.state)).map(([id]) => id),
+    stateOf: (id) => groups.get(id)?.state,
+    end() {
+      ended = true;
+    },
+    balance() {
+      const all = [...groups.values()];
+      const count = (matches: (group: { state: GroupState; reached: number }) => boolean): number =>
+        all.filter(matches).length;
+      const open = count((group) => !hasEnded(group.state));
+      return {
+        submitted: all.length,
+        sampled: count((group) => group.reached >= 1),
+        judged: count((group) => group.reached >= 2),
+        trained: count((group) => group.state === "trained"),
+        dropped: {
+          no_spread: count((group) => group.state === "no_spread"),
+          null: count((group) => group.state === "null"),
+          stale: count((group) => group.state === "stale"),
+          ended: count((group) => group.state === "ended"),
+        },
+        open,
+        lost: ended ? open : 0,
+        ...counts,
+      };
+    },
+    toJSON: () => ({
+      groups: [...groups].map(([id, group]) => [id, group.state, group.reached]),
+      ...counts,
+      ended,
+    }),
+  };
+}
+
+/** A saved ledger read back from JSON; throws `invalid_argument` when it is not one. */
+export function parseLedgerState(value: unknown): LedgerState {
+  const wrong = (problem: string): Error => invalid("ledger", `${problem}; the checkpoint is damaged`);
+  if (typeof value !== "object" || value === null) throw wrong("not an object");
+  const state = value as Partial<LedgerState>;
+  for (const name of ["duplicated", "repeated", "unknown"] as const) {
+    if (!Number.isInteger(state[name])) throw wrong(`${name} is not a whole number`);
+  }
+  if (typeof state.ended !== "boolean") throw wrong("ended is not a truth value");
+  if (!Array.isArray(state.groups)) throw wrong("groups is not a list");
+  const known = new Set<unknown>([...stages, ...dropReasons]);
+  for (const group of state.groups as unknown[]) {
+    if (!Array.isArray(group) || typeof group[0] !== "string" || !known.has(group[1])) {
+      throw wrong("a group has no id or no known state");
+    }
+    if (!Number.isInteger(group[2]) || group[2] < 0 || group[2] > 3)
+      throw wrong("a group has no known stage");
+  }
+  return state as LedgerState;
+}
+
+function hasEnded(state: GroupState): boolean {
+  return state === "trained" || (dropReasons as readonly string[]).includes(state);
+}

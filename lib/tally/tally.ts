@@ -1,0 +1,222 @@
+/**
+ * Tally: votes in, rewards out.
+ *
+ * - S*_i = Σ over the kept votes of S_{v,i} (arXiv 2504.02495, Eq. 14). The reward is the mean over the same
+ *   votes, because responses need not have equally many: panels, failures and deadlines see to that.
+ * - With a meta RM, each response keeps the `metaKeep` votes with the highest meta score among those that
+ *   scored it. Equal meta scores are decided by vote id. A vote without a meta score ranks behind every vote
+ *   that has one, since the filter vouches only for what it has seen; where no vote of a response has one,
+ *   nothing can be filtered and plain voting applies.
+ * - The result depends on the set of votes only: not on their order, and not on how often one came.
+ * - A response that no vote scored has no reward: null, never a number. Ties stay ties.
+ */
+import { invalid } from "../core/errors.js";
+import { exactSum, mean, standardDeviation } from "./sums.js";
+
+export interface CountedVote {
+  /** Survives retries: votes of the same id count once. */
+  id: string;
+  /** Indices of the judged responses, in the order in which they were shown. */
+  order: readonly number[];
+  /** Aligned with `order`; a null entry is a response that the vote failed to score. Null: an unusable vote. */
+  scores: readonly (number | null)[] | null;
+  /** The meta RM's logit that the vote is right; absent or null when it did not rate the vote. */
+  meta?: number | null;
+}
+
+export interface TallyOptions {
+  /** Responses in the group. */
+  responses: number;
+  /** Votes kept per response, the best by meta score; null is plain voting. */
+  metaKeep: number | null;
+}
+
+export interface CountedReward {
+  /** Mean score of the kept votes. */
+  value: number;
+  /** Sum of their scores. */
+  sum: number;
+  /** Votes behind the value. */
+  kept: number;
+  /** Votes that scored the response. */
+  usable: number;
+  /** Votes that showed the response and gave it no score. */
+  failed: number;
+  /** Standard deviation of the kept scores (of the population: one vote has 0). */
+  spread: number;
+  /**
+   * How far the kept votes agree, 0..1: of all their comparisons of this response with another one (better,
+   * worse, equal), the share that goes with the most frequent verdict on that pair. 1 when there is nothing
+   * to compare with.
+   */
+  agreement: number;
+}
+
+export interface MissingReward {
+  value: null;
+  sum: null;
+  kept: 0;
+  usable: 0;
+  failed: number;
+  spread: null;
+  agreement: null;
+}
+
+export interface Tally {
+  /** One per response. */
+  rewards: (CountedReward | MissingReward)[];
+  /** Votes that count for at least one response, sorted. */
+  keptVoteIds: string[];
+  /** Responses with the highest reward: more than one is a tie, none means that nothing was judged. */
+  best: number[];
+}
+
+/** Throws `invalid_argument` for votes that no group of `responses` can have: a caller's error, not a judge's. */
+export function tally(votes: readonly CountedVote[], options: TallyOptions): Tally {
+  checkOptions(options);
+  const distinct = distinctVotes(votes, options.responses);
+  const kept = new Set<string>();
+  const rewards = Array.from({ length: options.responses }, (_, response) => {
+    const showing = distinct.filter((vote) => vote.scoreOf.has(response));
+    const usable = showing.filter((vote) => vote.scoreOf.get(response) !== null);
+    const failed = showing.length - usable.length;
+    if (usable.length === 0) return missing(failed);
+    const counted = keepBest(usable, options.metaKeep);
+    for (const vote of counted) kept.add(vote.id);
+    const scores = counted.map((vote) => vote.scoreOf.get(response) as number);
+    return {
+      value: mean(scores),
+      sum: exactSum(scores),
+      kept: counted.length,
+      usable: usable.length,
+      failed,
+      spread: standardDeviation(scores),
+      agreement: agreement(counted, response),
+    };
+  });
+  return { rewards, keptVoteIds: [...kept].sort(), best: highest(rewards.map((reward) => reward.value)) };
+}
+
+/**
+ * Indices of the highest values; nulls are left out. Values within rounding of each other (1e-12 of their
+ * size) are equal: 0.1 + 0.2 ties with 0.3.
+ */
+export function highest(values: readonly (number | null)[]): number[] {
+  const top = values.reduce<number>(
+    (best, value) => (value !== null && value > best ? value : best),
+    -Infinity,
+  );
+  return values.flatMap((value, index) => {
+    if (value === null) return [];
+    const same = value === top || top - value <= 1e-12 * Math.max(Math.abs(top), Math.abs(value));
+    return same ? [index] : [];
+  });
+}
+
+interface DistinctVote {
+  id: string;
+  meta: number | null;
+  /** Response index → score; null where the vote showed the response and failed to score it. */
+  scoreOf: Map<number, number | null>;
+}
+
+/** One vote per id, sorted by id, permutations undone. */
+function distinctVotes(votes: readonly CountedVote[], responses: number): DistinctVote[] {
+  const byId = new Map<string, CountedVote>();
+  for (const vote of votes) {
+    checkVote(vote, responses);
+    const known = byId.get(vote.id);
+    if (known === undefined || preferred(vote, known)) byId.set(vote.id, vote);
+  }
+  return [...byId.values()]
+    .sort((a, b) => (a.id < b.id ? -1 : 1))
+    .map((vote) => ({
+      id: vote.id,
+      meta: vote.meta ?? null,
+      scoreOf: new Map(vote.order.map((response, index) => [response, vote.scores?.[index] ?? null])),
+    }));
+}
+
+/**
+ * Which of two records of one vote counts: the one with scores, then the one with a meta score, then the
+ * smaller in writing, so that the choice does not depend on which came first.
+ */
+function preferred(vote: CountedVote, known: CountedVote): boolean {
+  const rank = (each: CountedVote): number =>
+    (each.scores === null ? 0 : 2) + (each.meta === undefined || each.meta === null ? 0 : 1);
+  if (rank(vote) !== rank(known)) return rank(vote) > rank(known);
+  const written = (each: CountedVote): string => JSON.stringify([each.scores, each.meta ?? null, each.order]);
+  return written(vote) < written(known);
+}
+
+function keepBest(usable: readonly DistinctVote[], metaKeep: number | null): readonly DistinctVote[] {
+  if (metaKeep === null || metaKeep >= usable.length) return usable;
+  if (usable.every((vote) => vote.meta === null)) return usable;
+  const rank = (vote: DistinctVote): number => vote.meta ?? -Infinity;
+  // Sorting is stable and `usable` is sorted by id, so equal meta scores keep the order of ids.
+  return [...usable].sort((a, b) => (rank(a) === rank(b) ? 0 : rank(b) - rank(a))).slice(0, metaKeep);
+}
+
+function agreement(counted: readonly DistinctVote[], response: number): number {
+  const verdicts = new Map<number, [number, number, number]>();
+  for (const vote of counted) {
+    const own = vote.scoreOf.get(response) as number;
+    for (const [other, score] of vote.scoreOf) {
+      if (other === response || score === null) continue;
+      const counts = verdicts.get(other) ?? [0, 0, 0];
+      const verdict = own > score ? 0 : own < score ? 1 : 2;
+      counts[verdict]++;
+      verdicts.set(other, counts);
+    }
+  }
+  let together = 0;
+  let all = 0;
+  for (const counts of verdicts.values()) {
+    together += Math.max(...counts);
+    all += counts[0] + counts[1] + counts[2];
+  }
+  return all === 0 ? 1 : together / all;
+}
+
+function missing(failed: number): MissingReward {
+  return { value: null, sum: null, kept: 0, usable: 0, failed, spread: null, agreement: null };
+}
+
+function checkOptions({ responses, metaKeep }: TallyOptions): void {
+  if (!Number.isInteger(responses) || responses < 1) {
+    throw invalid("responses", `must be a whole number of at least 1, got ${responses}`);
+  }
+  if (metaKeep !== null && (!Number.isInteger(metaKeep) || metaKeep < 1)) {
+    throw invalid(
+      "metaKeep",
+      `must be a whole number of at least 1, or null for plain voting, got ${metaKeep}`,
+    );
+  }
+}
+
+function checkVote(vote: CountedVote, responses: number): void {
+  const seen = new Set<number>();
+  for (const response of vote.order) {
+    if (!Number.isInteger(response) || response < 0 || response >= responses) {
+      throw invalid(
+        "order",
+        `vote ${vote.id}: ${response} is not the index of one of ${responses} responses`,
+      );
+    }
+    if (seen.has(response)) throw invalid("order", `vote ${vote.id}: response ${response} comes twice`);
+    seen.add(response);
+  }
+  if (vote.scores !== null) {
+    if (vote.scores.length !== vote.order.length) {
+      throw invalid(
+        "scores",
+        `vote ${vote.id}: ${vote.scores.length} scores for ${vote.order.length} responses`,
+      );
+    }
+    const wrong = vote.scores.find((score) => score !== null && !Number.isFinite(score));
+    if (wrong !== undefined) throw invalid("scores", `vote ${vote.id}: ${wrong} is not a finite number`);
+  }
+  if (vote.meta !== undefined && vote.meta !== null && !Number.isFinite(vote.meta)) {
+    throw invalid("meta", `vote ${vote.id}: ${vote.meta} is not a finite number`);
+  }
+}
