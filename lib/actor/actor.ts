@@ -61,6 +61,8 @@ export interface ActorContext<M> {
   spawn<C>(name: string, factory: BehaviourFactory<C>, opts?: ActorOptions): ActorRef<C>;
   /** Ends after the current message; what is queued becomes dead letters. */
   stop(): void;
+  /** Ends a child; resolves when it has ended. Default mode `now`: what it has queued becomes dead letters. */
+  stopChild(child: Pick<ActorRef<never>, "path">, mode?: "drain" | "now"): Promise<void>;
 }
 
 export interface ActorOptions {
