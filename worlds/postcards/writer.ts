@@ -1,0 +1,120 @@
+/**
+ * A writer of postcards with habits, good or bad: where all text of the corpora comes from.
+ *
+ * Each habit is the chance of getting one thing right. Cards of a careless writer are what a mediocre policy
+ * is trained to imitate; cards of all kinds of writers, some of them damaged afterwards, are what a reward
+ * model must learn to tell apart.
+ */
+import type { Random } from "../../lib/core/random.js";
+import type { Query } from "./query.js";
+import {
+  type Extra,
+  extras,
+  extraWordsOf,
+  fillers,
+  greetingsOf,
+  maxCardWords,
+  places,
+  type Register,
+  recipients,
+  registerOf,
+  topicWordsOf,
+  words,
+} from "./vocabulary.js";
+
+/** Chances in [0, 1]. */
+export interface Habits {
+  /** Opens with a greeting of the right register. */
+  greeting: number;
+  /** Writes about the place of the query. */
+  topic: number;
+  /** Meets a request (each for itself). */
+  request: number;
+  /** Puts in one of the extras that nobody asked for (each for itself). */
+  stray: number;
+}
+
+export function writeCard(query: Query, habits: Habits, random: Random): string {
+  const chance = (p: number): boolean => random.next() < p;
+  const opening = writeOpening(query, habits, random);
+  const place = chance(habits.topic) ? query.place : random.pick(places);
+  const brief = query.requests.includes("short") && chance(habits.request);
+  const topicCount = (chance(habits.topic) ? 2 : 1) + (brief ? 0 : random.below(2));
+  const chosen = extras.filter((extra) =>
+    chance(query.requests.includes(extra) ? habits.request : habits.stray),
+  );
+  const body = random.shuffle([...topicWordsOf[place]]).slice(0, topicCount);
+  for (const extra of ["number", "colour"] as const) {
+    if (chosen.includes(extra)) body.splice(random.below(body.length + 1), 0, pickExtra(extra, random));
+  }
+  if (chosen.includes("thanks")) body.push(pickExtra("thanks", random));
+  const closing = chosen.includes("question") ? ["?"] : [];
+  const bare = opening.length + body.length + closing.length;
+  const spare = random.shuffle(fillers);
+  const length = aimedLength(query, habits, bare, brief, random);
+  for (let n = bare; n < length; n++) {
+    body.splice(random.below(body.length + 1), 0, spare.pop() as string);
+  }
+  return [...opening, ...body, ...closing].slice(0, maxCardWords).join(" ");
+}
+
+/** One small damage: a word said twice, lost, swapped, replaced or put in, or the end cut off. */
+export function damageCard(card: string, random: Random): string {
+  const list = card === "" ? [] : card.split(" ");
+  const at = random.below(Math.max(1, list.length));
+  const any = (): string => random.pick(random.next() < 0.9 ? cardWordList : words.slice(5));
+  switch (random.below(6)) {
+    case 0:
+      list.splice(random.below(list.length + 1), 0, list[at] ?? any());
+      break;
+    case 1:
+      list.splice(at, 1);
+      break;
+    case 2:
+      list.splice(at, 1, any());
+      break;
+    case 3:
+      list.splice(at, 0, any());
+      break;
+    case 4:
+      return list.slice(0, random.below(list.length + 1)).join(" ");
+    default: {
+      const other = random.below(Math.max(1, list.length));
+      [list[at], list[other]] = [list[other] ?? any(), list[at] ?? any()];
+    }
+  }
+  return list.slice(0, maxCardWords).join(" ");
+}
+
+const cardWordList: readonly string[] = [
+  ...recipients,
+  ...Object.values(greetingsOf).flat(),
+  ...Object.values(topicWordsOf).flat(),
+  ...Object.values(extraWordsOf).flat(),
+  ...fillers,
+];
+
+function writeOpening(query: Query, habits: Habits, random: Random): string[] {
+  const right = registerOf[query.recipient];
+  const others = (Object.keys(greetingsOf) as Register[]).filter((register) => register !== right);
+  const careful = random.next() < habits.greeting;
+  const greeting = random.pick(greetingsOf[careful ? right : random.pick(others)]);
+  if (careful || random.next() < 0.7) return [greeting, query.recipient];
+  const slip = random.next();
+  if (slip < 0.4) return [greeting];
+  if (slip < 0.7) return [random.pick(greetingsOf[right]), random.pick(recipients)];
+  return slip < 0.85 ? [query.recipient] : [];
+}
+
+/** In words. A writer without a request to heed writes cards of 4 to 10 words. */
+function aimedLength(query: Query, habits: Habits, bare: number, brief: boolean, random: Random): number {
+  if (query.requests.includes("short")) return brief ? Math.max(bare, 5) : 7 + random.below(3);
+  if (query.requests.includes("long")) {
+    return random.next() < habits.request ? 9 + random.below(3) : 4 + random.below(5);
+  }
+  return 4 + random.below(7);
+}
+
+function pickExtra(extra: Extra, random: Random): string {
+  return random.pick(extraWordsOf[extra]);
+}
