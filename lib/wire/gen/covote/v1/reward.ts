@@ -143,6 +143,8 @@ export interface Judgment {
   acceptedAtMs: number;
   /** Versions of the policy that sampled the responses; empty when a client brought them. */
   policyVersion: string;
+  /** Of what was asked: two requests under one id must have the same. */
+  requestDigest: string;
 }
 
 export interface Judgment_LabelsEntry {
@@ -1536,6 +1538,7 @@ function createBaseJudgment(): Judgment {
     labels: {},
     acceptedAtMs: 0,
     policyVersion: "",
+    requestDigest: "",
   };
 }
 
@@ -1564,6 +1567,9 @@ export const Judgment: MessageFns<Judgment> = {
     }
     if (message.policyVersion !== "") {
       writer.uint32(66).string(message.policyVersion);
+    }
+    if (message.requestDigest !== "") {
+      writer.uint32(74).string(message.requestDigest);
     }
     return writer;
   },
@@ -1648,6 +1654,14 @@ export const Judgment: MessageFns<Judgment> = {
             message.policyVersion = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.requestDigest = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1697,6 +1711,11 @@ export const Judgment: MessageFns<Judgment> = {
         : isSet(object.policy_version)
         ? globalThis.String(object.policy_version)
         : "",
+      requestDigest: isSet(object.requestDigest)
+        ? globalThis.String(object.requestDigest)
+        : isSet(object.request_digest)
+        ? globalThis.String(object.request_digest)
+        : "",
     };
   },
 
@@ -1732,6 +1751,9 @@ export const Judgment: MessageFns<Judgment> = {
     if (message.policyVersion !== "") {
       obj.policyVersion = message.policyVersion;
     }
+    if (message.requestDigest !== "") {
+      obj.requestDigest = message.requestDigest;
+    }
     return obj;
   },
 
@@ -1758,6 +1780,7 @@ export const Judgment: MessageFns<Judgment> = {
     );
     message.acceptedAtMs = object.acceptedAtMs ?? 0;
     message.policyVersion = object.policyVersion ?? "";
+    message.requestDigest = object.requestDigest ?? "";
     return message;
   },
 };

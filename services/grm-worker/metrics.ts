@@ -1,0 +1,45 @@
+/** What a grm-worker tells Prometheus. */
+import type { EngineStats } from "../../lib/engine/engine.js";
+import { latencySecondsBuckets, type Metrics } from "../../lib/host/metrics.js";
+import type { Vote } from "../../lib/wire/gen/covote/v1/judging.js";
+import { fromWireNullReason } from "../../lib/wire/null-reason.js";
+
+export function workerMetrics(metrics: Metrics, engine: { stats(): EngineStats }) {
+  const votes = metrics.counter({
+    name: "covote_votes_cast_total",
+    help: "Votes cast; outcome is usable or the reason of their failure",
+    labels: ["outcome"],
+  });
+  const tokens = metrics.counter({
+    name: "covote_vote_tokens_total",
+    help: "Tokens of votes; kind is prompt, cached (part of prompt) or completion",
+    labels: ["kind"],
+  });
+  const seconds = metrics.histogram({
+    name: "covote_vote_seconds",
+    help: "One vote in the engine, its queue included",
+    buckets: latencySecondsBuckets,
+  });
+  const expired = metrics.counter({
+    name: "covote_votes_expired_total",
+    help: "Votes dropped because their deadline had passed when the ballot came",
+  });
+  const running = metrics.gauge({ name: "covote_engine_running", help: "Requests that the engine runs" });
+  const waiting = metrics.gauge({ name: "covote_engine_waiting", help: "Requests queued in the engine" });
+  metrics.onScrape(() => {
+    const stats = engine.stats();
+    running.set(stats.running);
+    waiting.set(stats.waiting);
+  });
+  return {
+    cast: (vote: Vote): void => {
+      votes.inc(1, { outcome: fromWireNullReason(vote.nullReason) ?? "usable" });
+      if (vote.cost === undefined) return;
+      tokens.inc(vote.cost.promptTokens, { kind: "prompt" });
+      tokens.inc(vote.cost.cachedTokens, { kind: "cached" });
+      tokens.inc(vote.cost.completionTokens, { kind: "completion" });
+      seconds.observe(vote.cost.engineMs / 1000);
+    },
+    expired: (count: number): void => expired.inc(count),
+  };
+}

@@ -1,0 +1,111 @@
+/**
+ * Casting one vote: generate, parse, report. Never rejects but for a failure that another worker may not
+ * have (`unavailable`, `overloaded`) or a cancel; everything else is a vote that says what went wrong.
+ */
+import { CovoteError } from "../../lib/core/errors.js";
+import { type NullReason, nullReasonOfError } from "../../lib/core/null-reason.js";
+import type { GenerativeEngine, Generation } from "../../lib/engine/engine.js";
+import type { ChatMessage } from "../../lib/grm/chat.js";
+import type { Grammar } from "../../lib/grm/grammar.js";
+import type { Ballot, Vote, VoteTicket } from "../../lib/wire/gen/covote/v1/judging.js";
+import { toWireNullReason } from "../../lib/wire/null-reason.js";
+
+export interface Voter {
+  engine: GenerativeEngine;
+  grammar: Grammar;
+  /** Name of this worker, for the record. */
+  worker: string;
+}
+
+/** A prompt that was built once for all votes of a ballot. */
+export interface BallotPrompt {
+  messages: readonly ChatMessage[];
+  maxTokens: number;
+  /** Why no vote on it can be cast: too long for the model. */
+  tooLong: string | null;
+}
+
+export function ballotPrompt({ engine, grammar }: Voter, ballot: Ballot, query: ChatMessage[]): BallotPrompt {
+  const messages = grammar.prompt({ query, responses: ballot.responses });
+  const maxTokens = grammar.maxTokens(ballot.responses.length);
+  const needed = engine.countTokens(messages) + maxTokens;
+  const limit = engine.maxPositions;
+  const tooLong =
+    needed > limit
+      ? `panel of ${ballot.responses.length} needs ${needed} tokens, the reward model takes ${limit}`
+      : null;
+  return { messages, maxTokens, tooLong };
+}
+
+export async function castVote(
+  voter: Voter,
+  ballot: Ballot,
+  prompt: BallotPrompt,
+  ticket: VoteTicket,
+  signal: AbortSignal,
+): Promise<Vote> {
+  const { engine, grammar } = voter;
+  if (prompt.tooLong !== null) {
+    return { ...failed(voter, ballot, ticket, "refused", prompt.tooLong), panelTooLong: true };
+  }
+  const request = {
+    id: ticket.voteId,
+    messages: prompt.messages,
+    maxTokens: prompt.maxTokens,
+    temperature: ballot.temperature,
+    seed: ticket.seed,
+  };
+  let generation: Generation;
+  try {
+    generation = await engine.generate(request, { signal });
+  } catch (thrown) {
+    const error = CovoteError.from(thrown);
+    if (error.retryable || error.code === "cancelled") throw error;
+    return failed(voter, ballot, ticket, nullReasonOfError[error.code], error.message);
+  }
+  const parsed = grammar.parse(generation.text, ballot.responses.length);
+  const vote = emptyVote(voter, ballot, ticket, generation);
+  if (!parsed.ok) {
+    const cut = generation.finish === "length" ? ", the text reached its token limit" : "";
+    const failure = `${parsed.kind}: ${parsed.message}${cut}`;
+    return { ...vote, nullReason: toWireNullReason("unparsable"), failure };
+  }
+  const { principles, critique, scores } = parsed;
+  return { ...vote, principles, critique, scores: [...scores] };
+}
+
+/** A vote without scores, for a ballot that no worker could serve. */
+export function failed(
+  voter: Voter,
+  ballot: Ballot,
+  ticket: VoteTicket,
+  reason: NullReason,
+  failure: string,
+): Vote {
+  return { ...emptyVote(voter, ballot, ticket, null), nullReason: toWireNullReason(reason), failure };
+}
+
+function emptyVote(voter: Voter, ballot: Ballot, ticket: VoteTicket, generation: Generation | null): Vote {
+  const version = generation?.version ?? voter.engine.version().version;
+  return {
+    voteId: ticket.voteId,
+    ballotId: ballot.ballotId,
+    judgmentId: ballot.judgmentId,
+    judgeVersion: `${version}+${voter.grammar.name}@${voter.grammar.version}`,
+    worker: voter.worker,
+    text: generation?.text ?? "",
+    principles: "",
+    critique: "",
+    scores: [],
+    nullReason: toWireNullReason(undefined),
+    failure: "",
+    cost: {
+      votes: 1,
+      promptTokens: generation?.promptIds.length ?? 0,
+      cachedTokens: generation?.cachedTokens ?? 0,
+      completionTokens: generation?.tokenIds.length ?? 0,
+      engineMs: generation?.engineMs ?? 0,
+    },
+    panelTooLong: false,
+  };
+}

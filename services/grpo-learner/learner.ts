@@ -1,0 +1,223 @@
+/**
+ * The learner's loop: ask for groups, take those that are judged, train, keep, publish, tell.
+ *
+ * - While step n trains, the groups of step n + 1 are sampled and judged: as many are asked for ahead as the
+ *   staleness bound admits.
+ * - A group's delivery is acknowledged when the state that holds its end is on disk. Killed at any moment, the
+ *   learner goes on from there: what it had not kept is delivered again, what it had is known by the ledger.
+ * - A group that does not come back is asked for again; it counts once all the same.
+ */
+import type { Bus, WorkItem } from "../../lib/bus/bus.js";
+import { publishModel } from "../../lib/bus/model-versions.js";
+import type { Clock } from "../../lib/core/clock.js";
+import { parseId } from "../../lib/core/ids.js";
+import type { Logger } from "../../lib/core/logger.js";
+import { seedFrom } from "../../lib/core/random.js";
+import { createLedger, type LedgerBalance } from "../../lib/grpo/ledger.js";
+import { learningRateAt } from "../../lib/grpo/schedule.js";
+import { acceptedAfterRestart, admissible } from "../../lib/grpo/staleness.js";
+import type { Trainer } from "../../lib/trainer/trainer.js";
+import { StepFinished } from "../../lib/wire/gen/covote/v1/learning.js";
+import type { Experience } from "../../lib/wire/gen/covote/v1/policy.js";
+import { experienceCodec, promptCodec } from "../../lib/wire/messages.js";
+import { createInbox } from "./inbox.js";
+import type { LearnerMetrics } from "./metrics.js";
+import type { LearnerOptions } from "./options.js";
+import type { PromptSource } from "./prompt-source.js";
+import { type LearnerState, restoreState, saveState } from "./resume-state.js";
+import { stepMetrics } from "./step-metrics.js";
+import { trainingBatch } from "./training-batch.js";
+
+export interface LearnerDependencies {
+  bus: Bus;
+  trainer: Trainer;
+  prompts: PromptSource;
+  clock: Clock;
+  log: Logger;
+  metrics: LearnerMetrics;
+}
+
+/** The subject token that step events are published under. */
+export const stepEvents = "step";
+
+/** Runs until the last step is kept and published, or until the signal. Resolves with the final balance. */
+export async function learn(
+  deps: LearnerDependencies,
+  options: LearnerOptions,
+  signal: AbortSignal,
+): Promise<LedgerBalance> {
+  const { bus, trainer, prompts, clock, metrics } = deps;
+  const log = deps.log.child({ run_id: options.runId });
+  const { runId, groupsPerStep, steps } = options;
+  const totalGroups = steps * groupsPerStep;
+  const state: LearnerState = (await restoreState(options.stateDir, trainer)) ?? {
+    runId,
+    step: 0,
+    asked: 0,
+    ledger: createLedger(),
+    lastEvent: "",
+  };
+  const { ledger } = state;
+  const inbox = createInbox();
+  const askedAtMs = new Map<string, { at: number; times: number }>();
+
+  const ask = async (index: number): Promise<void> => {
+    const groupId = groupIdOf(runId, index);
+    const times = (askedAtMs.get(groupId)?.times ?? 0) + 1;
+    askedAtMs.set(groupId, { at: clock.monotonic(), times });
+    const prompt = promptCodec.encode({
+      runId,
+      groupId,
+      query: { messages: prompts.query(index) },
+      groupSize: options.groupSize,
+      temperature: options.sampling.temperature,
+      maxTokens: options.sampling.maxTokens,
+      seed: seedFrom(options.seed, "group", index),
+      step: state.step,
+      judging: options.judging,
+      traceparent: "",
+    });
+    await bus.enqueue("prompts", prompt, { id: times === 1 ? groupId : `${groupId}-${times}`, signal });
+  };
+
+  const askAhead = async (): Promise<void> => {
+    const running = ledger.open().length - inbox.size();
+    const room = admissible({
+      maxStaleness: options.maxStaleness,
+      version: state.step,
+      batch: groupsPerStep,
+      accepted: acceptedAfterRestart(state.step, groupsPerStep) + inbox.size(),
+      running,
+      maxConcurrent: Number.POSITIVE_INFINITY,
+    });
+    for (let n = 0; n < room && state.asked < totalGroups; n++) {
+      const index = state.asked++;
+      ledger.submitted(groupIdOf(runId, index));
+      await ask(index);
+    }
+  };
+
+  const askAgain = async (): Promise<void> => {
+    for (const groupId of ledger.open()) {
+      const asked = askedAtMs.get(groupId);
+      const missing = ledger.stateOf(groupId) === "submitted";
+      if (!missing || (asked !== undefined && clock.monotonic() - asked.at < options.groupPatienceMs)) continue;
+      if (asked !== undefined) log.warn({ group_id: groupId }, "no experience in time; asking again");
+      await ask(indexOf(groupId));
+    }
+  };
+
+  const receive = async (item: WorkItem): Promise<void> => {
+    const experience = experienceCodec.decode(item.data);
+    const groupId = parseId("experience.group_id", experience.rollout?.prompt?.groupId);
+    const known = ledger.stateOf(groupId);
+    const outcome = known === undefined ? "unknown" : ledger.judged(groupId);
+    if (outcome === "unknown") return log.warn({ group_id: groupId }, "a group that this run never asked for");
+    if (known !== "submitted" && known !== "judged") return;
+    await inbox.put(groupId, experience, item.signal);
+  };
+
+  const publish = (): Promise<unknown> =>
+    trainer.weights().then((safetensors) =>
+      publishModel(bus, clock, {
+        role: "policy",
+        number: state.step,
+        version: `${runId}-policy-${state.step}`,
+        runId,
+        safetensors,
+      }),
+    );
+
+  const takeStep = async (): Promise<void> => {
+    const startedAt = clock.monotonic();
+    const groups = await inbox.take(groupsPerStep, signal);
+    const collectedAt = clock.monotonic();
+    const { step } = state;
+    const learningRate = learningRateAt(step, { ...options.learningRate, totalSteps: steps });
+    const prepared = trainingBatch(
+      groups.map(([, experience]) => experience),
+      { version: step, maxStaleness: options.maxStaleness, normalise: options.advantage.normalise },
+    );
+    const asking = askAhead();
+    const report =
+      prepared.batch.sequences.length === 0
+        ? { metrics: {} }
+        : await trainer.stepGrpo(prepared.batch, options.loss, {
+            learningRate,
+            maxGradNorm: options.maxGradNorm,
+          });
+    await asking;
+    groups.forEach(([groupId], i) => {
+      const reason = prepared.dropped[i];
+      if (reason) ledger.dropped(groupId, reason);
+      else ledger.trained(groupId);
+      askedAtMs.delete(groupId);
+    });
+    state.step = step + 1;
+    const experiences = groups.map(([, experience]) => experience);
+    const event = StepFinished.encode({
+      runId,
+      step: state.step,
+      metrics: {
+        ...report.metrics,
+        ...prepared.metrics,
+        ...stepMetrics(experiences, clock.monotonic() - startedAt),
+        learning_rate: learningRate,
+        policy_version: state.step,
+        waiting_s: (collectedAt - startedAt) / 1000,
+        training_s: (clock.monotonic() - collectedAt) / 1000,
+      },
+      groups: experiences.map(withoutTokens),
+      dropped: prepared.dropped.map((reason) => reason ?? ""),
+    }).finish();
+    state.lastEvent = Buffer.from(event).toString("base64");
+    await saveState(options.stateDir, trainer, state);
+    await publish();
+    inbox.settle(groups.map(([groupId]) => groupId));
+    bus.publish(bus.subjects.events(stepEvents), event);
+    metrics.stepped(state.step, prepared.metrics, report.metrics);
+  };
+
+  const loop = bus.work(
+    "experience",
+    { concurrency: (options.maxStaleness + 2) * groupsPerStep, subjectToken: runId },
+    receive,
+  );
+  const patrol = clock.every(
+    Math.max(250, options.groupPatienceMs / 4),
+    () => void askAgain().catch((err: unknown) => log.warn({ err }, "could not ask again")),
+    { background: true },
+  );
+  try {
+    if (state.step > 0) {
+      log.info({ step: state.step, open: ledger.open().length }, "resumed");
+      bus.publish(bus.subjects.events(stepEvents), Buffer.from(state.lastEvent, "base64"));
+    }
+    await publish();
+    await askAgain();
+    await askAhead();
+    while (state.step < steps) await takeStep();
+    ledger.end();
+    await loop.drain(5_000);
+    return ledger.balance();
+  } finally {
+    patrol.cancel();
+    if (state.step < steps) await loop.stop();
+  }
+}
+
+export function groupIdOf(runId: string, index: number): string {
+  return `${runId}-g${index}`;
+}
+
+function indexOf(groupId: string): number {
+  return Number(groupId.slice(groupId.lastIndexOf("-g") + 2));
+}
+
+/** Token traces are for training; what is told afterwards is text. */
+function withoutTokens(experience: Experience): Experience {
+  const { rollout } = experience;
+  if (rollout === undefined) return experience;
+  const responses = rollout.responses.map((response) => ({ ...response, tokens: undefined }));
+  return { ...experience, rollout: { ...rollout, responses } };
+}

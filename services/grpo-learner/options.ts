@@ -1,0 +1,29 @@
+/** What a learner needs to know; compiled from the configuration by main files. */
+import type { GrpoLossOptions } from "../../lib/grpo/loss.js";
+
+export interface LearnerOptions {
+  runId: string;
+  /** Folder of the run's resume state. */
+  stateDir: string;
+  seed: number;
+  steps: number;
+  groupsPerStep: number;
+  groupSize: number;
+  /** Policy versions between sampling and training, at most. */
+  maxStaleness: number;
+  sampling: { temperature: number; maxTokens: number };
+  judging: {
+    votes: number;
+    /** 0: without the meta RM. */
+    metaKeep: number;
+    temperature: number;
+    panelLimit: number;
+    deadlineMs: number;
+  };
+  advantage: { normalise: "std" | "none" };
+  loss: GrpoLossOptions;
+  learningRate: { peak: number; warmupSteps: number; decay: "constant" | "linear" | "cosine"; floor: number };
+  maxGradNorm: number;
+  /** A group without its experience for so long is asked for again. */
+  groupPatienceMs: number;
+}

@@ -1,0 +1,64 @@
+/**
+ * The learner's resume state: trainer, step and ledger of one moment, in one folder.
+ *
+ * `save` writes a fresh folder and then moves the name `current` to it, so that a kill at any moment leaves
+ * either the old state or the new one, whole. The one before is removed afterwards.
+ */
+import { mkdir, readdir, readFile, readlink, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { CovoteError } from "../../lib/core/errors.js";
+import { createLedger, type Ledger, type LedgerState } from "../../lib/grpo/ledger.js";
+import type { Trainer } from "../../lib/trainer/trainer.js";
+
+export interface LearnerState {
+  runId: string;
+  /** Optimiser steps taken. */
+  step: number;
+  /** Groups asked for so far; the index of the next one. */
+  asked: number;
+  ledger: Ledger;
+  /** The last step's event, encoded in base64, to be told again after a restart. */
+  lastEvent: string;
+}
+
+interface StateFile {
+  runId: string;
+  step: number;
+  asked: number;
+  ledger: LedgerState;
+  lastEvent: string;
+}
+
+export async function saveState(dir: string, trainer: Trainer, state: LearnerState): Promise<void> {
+  const name = `step-${state.step}`;
+  const folder = join(dir, name);
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  await trainer.save(join(folder, "trainer"));
+  const file: StateFile = { ...state, ledger: state.ledger.toJSON() };
+  await writeFile(join(folder, "state.json"), JSON.stringify(file));
+  const link = join(dir, "current.new");
+  await rm(link, { force: true });
+  await symlink(name, link);
+  await rename(link, join(dir, "current"));
+  for (const entry of await readdir(dir)) {
+    if (entry.startsWith("step-") && entry !== name) await rm(join(dir, entry), { recursive: true, force: true });
+  }
+}
+
+/** The saved state, with the trainer restored to it; null when there is none. */
+export async function restoreState(dir: string, trainer: Trainer): Promise<LearnerState | null> {
+  const current = await readlink(join(dir, "current")).catch(() => null);
+  if (current === null) return null;
+  const path = join(dir, current, "state.json");
+  try {
+    const file = JSON.parse(await readFile(path, "utf8")) as StateFile;
+    await trainer.restore(join(dir, current, "trainer"));
+    return { ...file, ledger: createLedger(file.ledger) };
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new CovoteError("invalid_argument", `${path}: cannot be resumed from (${why}); start a new run`, {
+      cause,
+    });
+  }
+}

@@ -1,0 +1,44 @@
+/** grpo-learner: runs one training run; `finished` tells how it ended. */
+import type { Bus } from "../../lib/bus/bus.js";
+import type { Clock } from "../../lib/core/clock.js";
+import type { Deadline } from "../../lib/core/deadline.js";
+import { CovoteError } from "../../lib/core/errors.js";
+import type { Logger } from "../../lib/core/logger.js";
+import type { LedgerBalance } from "../../lib/grpo/ledger.js";
+import type { Metrics } from "../../lib/host/metrics.js";
+import type { Trainer } from "../../lib/trainer/trainer.js";
+import { learn } from "./learner.js";
+import { learnerMetrics } from "./metrics.js";
+import type { LearnerOptions } from "./options.js";
+import type { PromptSource } from "./prompt-source.js";
+
+export interface GrpoLearnerDependencies {
+  bus: Bus;
+  trainer: Trainer;
+  prompts: PromptSource;
+  clock: Clock;
+  log: Logger;
+  metrics: Metrics;
+}
+
+export interface GrpoLearner {
+  /** Resolves with the ledger's balance at the end; rejects when the run failed or was stopped. */
+  readonly finished: Promise<LedgerBalance>;
+  stop(deadline: Deadline): Promise<void>;
+}
+
+export function startGrpoLearner(deps: GrpoLearnerDependencies, options: LearnerOptions): GrpoLearner {
+  const stopping = new AbortController();
+  const finished = learn({ ...deps, metrics: learnerMetrics(deps.metrics) }, options, stopping.signal);
+  const settled = finished.then(
+    () => undefined,
+    () => undefined,
+  );
+  return {
+    finished,
+    stop: async () => {
+      stopping.abort(new CovoteError("cancelled", "the learner was stopped; the run can be resumed"));
+      await settled;
+    },
+  };
+}

@@ -1,0 +1,40 @@
+/** `covote.v1.PolicyService`: samples of the current policy, for callers outside the training loop. */
+import { invalid } from "../../lib/core/errors.js";
+import { newId } from "../../lib/core/ids.js";
+import type { GenerativeEngine } from "../../lib/engine/engine.js";
+import { isChatMessage } from "../../lib/grm/chat.js";
+import { type CallContext, unary } from "../../lib/host/grpc-call.js";
+import type { GrpcService } from "../../lib/host/grpc.js";
+import {
+  PolicyServiceService,
+  type SampleRequest,
+  type SampleResponse,
+} from "../../lib/wire/gen/covote/v1/policy.js";
+import { sampleGroup } from "./sample-group.js";
+
+export type PolicyApi = GrpcService;
+
+export function policyApi(engine: GenerativeEngine): PolicyApi {
+  const sample = async (request: SampleRequest, { signal }: CallContext): Promise<SampleResponse> => {
+    const messages = (request.query?.messages ?? []).filter(isChatMessage);
+    if (messages.length === 0) throw invalid("query.messages", "is empty; send at least one turn");
+    const { groupSize, temperature, seed } = request;
+    if (groupSize < 1 || groupSize > 64) throw invalid("group_size", `must be 1 to 64, got ${groupSize}`);
+    if (!(temperature >= 0 && temperature <= 2)) {
+      throw invalid("temperature", `must be 0 to 2, got ${temperature}`);
+    }
+    const room = engine.maxPositions - engine.countTokens(messages);
+    const maxTokens = request.maxTokens === 0 ? room : request.maxTokens;
+    if (maxTokens < 1 || maxTokens > room) {
+      throw invalid("max_tokens", `the policy has room for ${room} tokens after this prompt, got ${maxTokens}`);
+    }
+    const id = `sample-${newId()}`;
+    const group = await sampleGroup(
+      engine,
+      { id, messages, groupSize, temperature, maxTokens, seed },
+      signal,
+    );
+    return { responses: group.responses, policyVersion: group.version, cost: group.cost };
+  };
+  return { definition: PolicyServiceService, implementation: { sample: unary(sample) } };
+}

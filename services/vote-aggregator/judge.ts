@@ -1,0 +1,259 @@
+/**
+ * The judge: accepts groups, runs one judgment actor for each, and keeps the records.
+ *
+ * - Idempotent by id: a repeat of a running judgment attaches to it, a repeat of a finished one gets the kept
+ *   answer, and another question under the same id is refused (`already_exists`).
+ * - Bounded: beyond `maxInFlight` judgments it refuses with `overloaded` and a time to come back.
+ * - A judgment whose callers have all gone away is cancelled, and its votes with it.
+ */
+import { createHash } from "node:crypto";
+import type { ActorRef } from "../../lib/actor/actor.js";
+import type { ActorSystem } from "../../lib/actor/system.js";
+import type { Bus, Subscription } from "../../lib/bus/bus.js";
+import type { Clock } from "../../lib/core/clock.js";
+import { deferred } from "../../lib/core/deferred.js";
+import { CovoteError } from "../../lib/core/errors.js";
+import type { Logger } from "../../lib/core/logger.js";
+import type { ChatMessage } from "../../lib/grm/chat.js";
+import type { Response } from "../../lib/wire/gen/covote/v1/common.js";
+import type { Vote } from "../../lib/wire/gen/covote/v1/judging.js";
+import type { Judgment, VoteRecord } from "../../lib/wire/gen/covote/v1/reward.js";
+import { voteCodec } from "../../lib/wire/messages.js";
+import { fromWireNullReason } from "../../lib/wire/null-reason.js";
+import type { CastVote, Outcome } from "./judgment.js";
+import { type JudgmentMessage, judgmentActor } from "./judgment-actor.js";
+import { type JudgmentRecords, toVoteRecord, toWireReward, totalCost } from "./judgment-records.js";
+import type { MetaClient } from "./meta-client.js";
+import type { AggregatorMetrics } from "./metrics.js";
+
+export interface JudgeRequest {
+  id: string;
+  query: readonly ChatMessage[];
+  responses: readonly Response[];
+  votes: number;
+  metaKeep: number | null;
+  temperature: number;
+  panelLimit: number;
+  votesPerBallot: number;
+  seed: number;
+  /** Milliseconds since the epoch. */
+  deadlineAtMs: number;
+  labels: Record<string, string>;
+  policyVersion: string;
+  traceparent: string;
+  priority: "hi" | "lo";
+}
+
+export interface Judge {
+  /** The judgment with its outcome. Rejects with `overloaded`, `already_exists`, `cancelled`, `unavailable`. */
+  judge(request: JudgeRequest, options: { signal?: AbortSignal }): Promise<Judgment>;
+  /** Calls back for each vote of a running judgment; resolves with the finished record. */
+  watch(judgmentId: string, onVote: (vote: VoteRecord) => void, signal: AbortSignal): Promise<Judgment>;
+  /** The record of a finished judgment, or null. */
+  record(judgmentId: string): Promise<Judgment | null>;
+  inFlight(): number;
+  /** Takes no more, and resolves when those in flight have ended. */
+  drain(): Promise<void>;
+  close(): void;
+}
+
+export interface JudgeDependencies {
+  bus: Bus;
+  actors: ActorSystem;
+  records: JudgmentRecords;
+  meta: MetaClient;
+  clock: Clock;
+  log: Logger;
+  metrics: AggregatorMetrics;
+}
+
+export interface JudgeOptions {
+  maxInFlight: number;
+  ballotPatienceMs: number;
+}
+
+interface Running {
+  digest: string;
+  actor: ActorRef<JudgmentMessage>;
+  callers: number;
+  watchers: Set<(vote: VoteRecord) => void>;
+  done: Promise<Judgment>;
+}
+
+export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Judge {
+  const { bus, actors, records, meta, clock, log, metrics } = deps;
+  const running = new Map<string, Running>();
+  let draining = false;
+
+  const votes: Subscription = bus.subscribe(bus.subjects.votes(bus.id), {}, (data) => {
+    const vote = voteCodec.decode(data);
+    const judgment = running.get(vote.judgmentId);
+    metrics.votes.inc(1, { outcome: voteOutcome(vote, judgment !== undefined) });
+    judgment?.actor.offer({ t: "vote", vote: toCastVote(vote) });
+  });
+
+  const start = (request: JudgeRequest, digest: string): Running => {
+    const acceptedAtMs = clock.now();
+    const startedAt = clock.monotonic();
+    const watchers = new Set<(vote: VoteRecord) => void>();
+    const outcome = deferred<Outcome>();
+    const task = {
+      ...request,
+      responses: request.responses.length,
+      texts: request.responses.map((r) => r.text),
+    };
+    const actor = actors.spawn(
+      `judgment-${request.id}`,
+      judgmentActor({ bus, meta, log, ballotPatienceMs: options.ballotPatienceMs }, task, {
+        voted: (vote, order) => {
+          if (watchers.size > 0) for (const watcher of watchers) watcher(toVoteRecord(vote, order));
+        },
+        finished: outcome.resolve,
+        failed: outcome.reject,
+      }),
+      { supervision: { on: "stop" }, mailboxCapacity: mailboxCapacity(request) },
+    );
+    const finish = async (): Promise<Judgment> => {
+      try {
+        const result = await outcome.promise;
+        const latencyMs = clock.monotonic() - startedAt;
+        const judgment = toJudgment(request, result, { digest, acceptedAtMs, latencyMs });
+        metrics.observe(result, latencyMs);
+        await records.put(judgment);
+        return judgment;
+      } finally {
+        running.delete(request.id);
+        metrics.inFlight.set(running.size);
+      }
+    };
+    return { digest, actor, callers: 0, watchers, done: finish() };
+  };
+
+  /** Waits for the judgment; the last caller to leave cancels it. */
+  const attach = async (judgment: Running, signal: AbortSignal | undefined): Promise<Judgment> => {
+    judgment.callers++;
+    const left = deferred<never>();
+    const leave = (): void => left.reject(new CovoteError("cancelled", "the caller cancelled"));
+    if (signal?.aborted) leave();
+    signal?.addEventListener("abort", leave, { once: true });
+    try {
+      return await Promise.race([judgment.done, left.promise]);
+    } finally {
+      signal?.removeEventListener("abort", leave);
+      judgment.callers--;
+      if (judgment.callers === 0) judgment.actor.offer({ t: "cancel", reason: "cancelled" });
+    }
+  };
+
+  return {
+    judge: async (request, { signal }) => {
+      const digest = digestOf(request);
+      const kept = running.has(request.id) ? null : await records.get(request.id);
+      const known = running.get(request.id);
+      const other = kept?.requestDigest ?? known?.digest;
+      if (other !== undefined && other !== digest) {
+        throw new CovoteError(
+          "already_exists",
+          `request_id: ${request.id} was used for another question; choose a new id`,
+          { field: "request_id" },
+        );
+      }
+      if (kept !== null) return kept;
+      if (known !== undefined) return attach(known, signal);
+      if (draining) throw new CovoteError("unavailable", "the aggregator is shutting down", { retryAfterMs: 1000 });
+      if (running.size >= options.maxInFlight) {
+        metrics.overloaded.inc(1);
+        throw new CovoteError("overloaded", `${running.size} judgments are in flight; retry later`, {
+          retryAfterMs: 500,
+        });
+      }
+      const judgment = start(request, digest);
+      running.set(request.id, judgment);
+      metrics.inFlight.set(running.size);
+      return attach(judgment, signal);
+    },
+    watch: async (judgmentId, onVote, signal) => {
+      const judgment = running.get(judgmentId);
+      if (judgment === undefined) {
+        const kept = await records.get(judgmentId);
+        if (kept !== null) return kept;
+        throw new CovoteError("not_found", `judgment_id: no judgment ${judgmentId} here`, {
+          field: "judgment_id",
+        });
+      }
+      judgment.watchers.add(onVote);
+      try {
+        return await attach(judgment, signal);
+      } finally {
+        judgment.watchers.delete(onVote);
+      }
+    },
+    record: (judgmentId) => records.get(judgmentId),
+    inFlight: () => running.size,
+    drain: async () => {
+      draining = true;
+      await Promise.allSettled([...running.values()].map((j) => j.done));
+    },
+    close: () => votes.close(),
+  };
+}
+
+/** Every vote sends at most a vote and a meta message; the rest is for timers. */
+function mailboxCapacity(request: JudgeRequest): number {
+  return 64 + 4 * request.votes * request.responses.length;
+}
+
+function digestOf(request: JudgeRequest): string {
+  const { query, responses, votes, metaKeep, temperature, panelLimit, seed } = request;
+  const texts = responses.map((r) => r.text);
+  const asked = JSON.stringify([query, texts, votes, metaKeep, temperature, panelLimit, seed]);
+  return createHash("sha256").update(asked).digest("hex");
+}
+
+function toJudgment(
+  request: JudgeRequest,
+  outcome: Outcome,
+  stamps: { digest: string; acceptedAtMs: number; latencyMs: number },
+): Judgment {
+  return {
+    judgmentId: request.id,
+    query: { messages: [...request.query] },
+    responses: [...request.responses],
+    votes: outcome.votes.map((vote) => toVoteRecord(vote, vote.order, vote)),
+    outcome: {
+      judgmentId: request.id,
+      rewards: outcome.rewards.map(toWireReward),
+      partial: outcome.partial,
+      judgeVersion: outcome.judgeVersion,
+      cost: totalCost(outcome.votes),
+      latencyMs: stamps.latencyMs,
+    },
+    labels: request.labels,
+    acceptedAtMs: stamps.acceptedAtMs,
+    policyVersion: request.policyVersion,
+    requestDigest: stamps.digest,
+  };
+}
+
+function toCastVote(vote: Vote): CastVote {
+  const { promptTokens = 0, cachedTokens = 0, completionTokens = 0, engineMs = 0 } = vote.cost ?? {};
+  const nullReason = fromWireNullReason(vote.nullReason) ?? null;
+  return {
+    voteId: vote.voteId,
+    judgeVersion: vote.judgeVersion,
+    worker: vote.worker,
+    text: vote.text,
+    principles: vote.principles,
+    critique: vote.critique,
+    scores: nullReason === null ? vote.scores : null,
+    nullReason,
+    failure: vote.failure,
+    panelTooLong: vote.panelTooLong,
+    cost: { promptTokens, cachedTokens, completionTokens, engineMs },
+  };
+}
+
+function voteOutcome(vote: Vote, expected: boolean): string {
+  if (!expected) return "late";
+  return fromWireNullReason(vote.nullReason) ?? "usable";
+}

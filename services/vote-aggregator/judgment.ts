@@ -1,0 +1,270 @@
+/**
+ * Judgment: the work of rewarding one group, as a state machine without I/O.
+ *
+ * - `start` and `handle` take what happened and return what is to be done; the actor around it does it.
+ * - A vote counts once, whatever is delivered twice, late, or by a judge of another version.
+ * - It always finishes: when every ticket is settled, at the deadline, or on cancel; after that every event
+ *   is ignored. The outcome holds what is known by then.
+ * - One judge version per judgment: the first vote pins it. A vote by another version starts the judgment
+ *   over with that version (a rollout of new GRM weights), and votes by the old one are ignored from then on.
+ */
+import type { NullReason } from "../../lib/core/null-reason.js";
+import { type PlannedBallot, planBallots } from "../../lib/grm/panels.js";
+import { type CountedVote, type Tally, tally } from "../../lib/tally/tally.js";
+
+export interface JudgmentSpec {
+  id: string;
+  /** Number of responses. */
+  responses: number;
+  /** Votes per response. */
+  votes: number;
+  /** Votes kept by the meta RM; null: plain voting, the meta RM is not asked. */
+  metaKeep: number | null;
+  panelLimit: number;
+  votesPerBallot: number;
+  seed: number;
+}
+
+export interface CastVote {
+  voteId: string;
+  judgeVersion: string;
+  worker: string;
+  text: string;
+  principles: string;
+  critique: string;
+  /** One per response of the panel, in the order shown; null: the vote failed for `nullReason`. */
+  scores: readonly number[] | null;
+  nullReason: NullReason | null;
+  failure: string;
+  panelTooLong: boolean;
+  cost: { promptTokens: number; cachedTokens: number; completionTokens: number; engineMs: number };
+}
+
+/** Tickets of one ballot to be put into the queue. */
+export interface Dispatch {
+  ballotId: string;
+  attempt: number;
+  order: readonly number[];
+  tickets: readonly { voteId: string; seed: number }[];
+}
+
+export interface VoteOutcome extends CastVote {
+  order: readonly number[];
+  meta: number | null;
+  kept: boolean;
+}
+
+export interface Outcome {
+  rewards: readonly (
+    | { value: number; sum: number; kept: number; usable: number; spread: number; agreement: number }
+    | { value: null; reason: NullReason }
+  )[];
+  votes: readonly VoteOutcome[];
+  /** True when the deadline or a cancel cut it short. */
+  partial: boolean;
+  judgeVersion: string;
+}
+
+export type JudgmentEvent =
+  | { t: "vote"; vote: CastVote }
+  /** Meta scores by vote id; null: the meta RM could not score it. */
+  | { t: "meta"; scores: ReadonlyMap<string, number | null> }
+  /** Ballots that are overdue: put their open tickets into the queue again. */
+  | { t: "overdue"; ballotIds: readonly string[] }
+  /** The queue lost its content: publish what is open once more under the same attempt. */
+  | { t: "requeue" }
+  | { t: "deadline" }
+  | { t: "cancel"; reason: NullReason };
+
+export type Effect =
+  | { t: "dispatch"; ballots: readonly Dispatch[] }
+  | { t: "meta"; votes: readonly { vote: CastVote; order: readonly number[] }[] }
+  | { t: "finish"; outcome: Outcome; openVoteIds: readonly string[] };
+
+export interface JudgmentMachine {
+  start(): Effect[];
+  handle(event: JudgmentEvent): Effect[];
+  /** Ballots with open tickets. */
+  openBallots(): readonly { ballotId: string; attempt: number }[];
+  /** The panel that a vote belongs to: indices of responses in the order shown; empty for unknown votes. */
+  orderOf(voteId: string): readonly number[];
+}
+
+interface BallotState {
+  plan: PlannedBallot;
+  attempt: number;
+  open: Set<string>;
+}
+
+export function createJudgment(spec: JudgmentSpec): JudgmentMachine {
+  const ballots = new Map<string, BallotState>();
+  const ballotOf = new Map<string, BallotState>();
+  const votes = new Map<string, CastVote>();
+  const meta = new Map<string, number | null>();
+  const oldVersions = new Set<string>();
+  let judgeVersion = "";
+  let generation = 0;
+  let finished = false;
+
+  const plan = (): Effect[] => {
+    const id = generation === 0 ? spec.id : `${spec.id}-g${generation}`;
+    return open(planBallots({ ...spec, judgmentId: id, seed: spec.seed + generation }));
+  };
+
+  const open = (plans: readonly PlannedBallot[]): Effect[] => {
+    const added = plans.map((p) => {
+      const state: BallotState = { plan: p, attempt: 0, open: new Set(p.voteIds) };
+      ballots.set(p.ballotId, state);
+      for (const voteId of p.voteIds) ballotOf.set(voteId, state);
+      return state;
+    });
+    return [{ t: "dispatch", ballots: added.map(toDispatch) }];
+  };
+
+  const onVote = (vote: CastVote): Effect[] => {
+    if (oldVersions.has(vote.judgeVersion)) return [];
+    const ballot = ballotOf.get(vote.voteId);
+    if (!ballot?.open.has(vote.voteId)) return [];
+    if (vote.judgeVersion !== "" && vote.judgeVersion !== judgeVersion) {
+      if (judgeVersion !== "") return startOver(vote.judgeVersion);
+      judgeVersion = vote.judgeVersion;
+    }
+    if (vote.panelTooLong && ballot.plan.order.length > 1) return split(ballot);
+    ballot.open.delete(vote.voteId);
+    votes.set(vote.voteId, vote);
+    const effects: Effect[] = [];
+    if (vote.scores !== null && spec.metaKeep !== null) {
+      effects.push({ t: "meta", votes: [{ vote, order: ballot.plan.order }] });
+    }
+    return settled() ? [...effects, finish(false)] : effects;
+  };
+
+  const startOver = (version: string): Effect[] => {
+    oldVersions.add(judgeVersion);
+    judgeVersion = version;
+    generation++;
+    for (const map of [ballots, ballotOf, votes, meta]) map.clear();
+    return plan();
+  };
+
+  /** A panel that does not fit the model's context is judged as two halves, each with as many votes. */
+  const split = (ballot: BallotState): Effect[] => {
+    const { ballotId, order, voteIds, voteSeeds } = ballot.plan;
+    ballots.delete(ballotId);
+    for (const voteId of voteIds) {
+      ballotOf.delete(voteId);
+      votes.delete(voteId);
+      meta.delete(voteId);
+    }
+    const middle = Math.ceil(order.length / 2);
+    const half = (name: string, part: number[]): PlannedBallot => ({
+      ballotId: `${ballotId}${name}`,
+      order: part,
+      voteIds: voteIds.map((id) => `${id}${name}`),
+      voteSeeds,
+    });
+    return open([half("a", order.slice(0, middle)), half("b", order.slice(middle))]);
+  };
+
+  const settled = (): boolean => {
+    for (const ballot of ballots.values()) if (ballot.open.size > 0) return false;
+    if (spec.metaKeep === null) return true;
+    for (const vote of votes.values()) if (vote.scores !== null && !meta.has(vote.voteId)) return false;
+    return true;
+  };
+
+  const finish = (partial: boolean, cut: NullReason | null = null): Effect => {
+    finished = true;
+    const openVoteIds = [...ballots.values()].flatMap((b) => [...b.open]);
+    const counted: CountedVote[] = [...votes.values()].map((vote) => ({
+      id: vote.voteId,
+      order: orderOf(vote.voteId),
+      scores: vote.scores,
+      meta: meta.get(vote.voteId) ?? null,
+    }));
+    const result = tally(counted, { responses: spec.responses, metaKeep: spec.metaKeep });
+    const kept = new Set(result.keptVoteIds);
+    return {
+      t: "finish",
+      openVoteIds,
+      outcome: {
+        rewards: result.rewards.map((r, i) =>
+          r.value === null ? { value: null, reason: reasonFor(i, cut) } : rewardOf(r),
+        ),
+        votes: [...votes.values()].map((vote) => ({
+          ...vote,
+          order: orderOf(vote.voteId),
+          meta: meta.get(vote.voteId) ?? null,
+          kept: kept.has(vote.voteId),
+        })),
+        partial,
+        judgeVersion,
+      },
+    };
+  };
+
+  /** Why a response has no usable vote: cut short while votes were open, else the commonest failure. */
+  const reasonFor = (response: number, cut: NullReason | null): NullReason => {
+    const counts = new Map<NullReason, number>();
+    for (const ballot of ballots.values()) {
+      if (!ballot.plan.order.includes(response)) continue;
+      if (ballot.open.size > 0 && cut !== null) return cut;
+      for (const voteId of ballot.plan.voteIds) {
+        const reason = votes.get(voteId)?.nullReason;
+        if (reason) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+      }
+    }
+    const [commonest] = [...counts].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
+    return commonest?.[0] ?? cut ?? "engine_unavailable";
+  };
+
+  const orderOf = (voteId: string): readonly number[] => ballotOf.get(voteId)?.plan.order ?? [];
+
+  return {
+    start: plan,
+    handle: (event) => {
+      if (finished) return [];
+      switch (event.t) {
+        case "vote":
+          return onVote(event.vote);
+        case "meta":
+          for (const [voteId, score] of event.scores) if (votes.has(voteId)) meta.set(voteId, score);
+          return settled() ? [finish(false)] : [];
+        case "overdue": {
+          const late = event.ballotIds.map((id) => ballots.get(id)).filter((b) => b !== undefined);
+          for (const ballot of late) ballot.attempt++;
+          return redispatch(late);
+        }
+        case "requeue":
+          return redispatch([...ballots.values()]);
+        case "deadline":
+          return [finish(true, "deadline")];
+        case "cancel":
+          return [finish(true, event.reason)];
+      }
+    },
+    openBallots: () =>
+      [...ballots.values()]
+        .filter((b) => b.open.size > 0)
+        .map((b) => ({ ballotId: b.plan.ballotId, attempt: b.attempt })),
+    orderOf,
+  };
+}
+
+function redispatch(ballots: readonly BallotState[]): Effect[] {
+  const open = ballots.filter((b) => b.open.size > 0);
+  return open.length === 0 ? [] : [{ t: "dispatch", ballots: open.map(toDispatch) }];
+}
+
+function toDispatch(ballot: BallotState): Dispatch {
+  const { ballotId, order, voteIds, voteSeeds } = ballot.plan;
+  const tickets = voteIds
+    .map((voteId, i) => ({ voteId, seed: voteSeeds[i] ?? 0 }))
+    .filter((ticket) => ballot.open.has(ticket.voteId));
+  return { ballotId, attempt: ballot.attempt, order, tickets };
+}
+
+function rewardOf(r: Extract<Tally["rewards"][number], { value: number }>): Outcome["rewards"][number] {
+  const { value, sum, kept, usable, spread, agreement } = r;
+  return { value, sum, kept, usable, spread, agreement };
+}
