@@ -1,0 +1,321 @@
+/**
+ * The configuration of the whole product: every field with a sentence, a default and bounds.
+ *
+ * The defaults are the embedded cluster that learns to write postcards. Names end in the unit where there is
+ * one. Servers listen on loopback unless told otherwise.
+ */
+import { z } from "zod";
+import { type ConfigSources, compileConfig } from "./config.js";
+import { parseListenAddress } from "./listen.js";
+
+/** A checkpoint is a folder, or this word: the one that comes with covote. */
+export const shippedCheckpoint = "postcards";
+
+const idPattern = /^[A-Za-z0-9_-]{1,64}$/;
+
+function listenAddress(fallback: string) {
+  return z
+    .string()
+    .refine(isListenAddress, { error: (issue) => `must be host:port, got ${JSON.stringify(issue.input)}` })
+    .default(fallback);
+}
+
+function checkpoint(what: string) {
+  return z
+    .string()
+    .min(1)
+    .default(shippedCheckpoint)
+    .describe(
+      `Folder of the ${what}'s Hugging Face checkpoint, or "${shippedCheckpoint}" for the one that comes with covote.`,
+    );
+}
+
+const cluster = z.strictObject({
+  name: z
+    .string()
+    .refine((name) => idPattern.test(name), {
+      error: (issue) => `must be 1 to 64 characters of A-Z a-z 0-9 _ -, got ${JSON.stringify(issue.input)}`,
+    })
+    .default("covote")
+    .describe("Name of the cluster; clusters of different names share a NATS without seeing each other."),
+  drainTimeoutMs: z
+    .int()
+    .min(0)
+    .max(3_600_000)
+    .default(20_000)
+    .describe("Time that a service gets to finish accepted work when it is told to stop, in milliseconds."),
+});
+
+const nats = z.strictObject({
+  url: z
+    .string()
+    .regex(/^(nats|tls|ws|wss):\/\/\S+$/, { error: "must be a URL such as nats://127.0.0.1:4222" })
+    .nullable()
+    .default(null)
+    .meta({ secret: true })
+    .describe("NATS to connect to; null starts a nats-server of this run's own on a free port."),
+  connectTimeoutMs: z
+    .int()
+    .min(100)
+    .max(600_000)
+    .default(10_000)
+    .describe("How long to wait for NATS at the start, in milliseconds."),
+});
+
+const grpc = z.strictObject({
+  address: listenAddress("127.0.0.1:50051").describe(
+    "Where the reward service listens for gRPC, host:port; port 0 takes a free one.",
+  ),
+  maxMessageBytes: z
+    .int()
+    .min(65_536)
+    .max(1_073_741_824)
+    .default(16_777_216)
+    .describe("Largest gRPC message, both ways, in bytes."),
+  reflection: z.boolean().default(true).describe("Serve gRPC reflection, for grpcurl and the like."),
+});
+
+const http = z.strictObject({
+  address: listenAddress("127.0.0.1:8080").describe(
+    "Where the HTTP interface listens, host:port; port 0 takes a free one.",
+  ),
+});
+
+const metrics = z.strictObject({
+  host: z
+    .string()
+    .min(1)
+    .default("127.0.0.1")
+    .describe("Address that /metrics, /healthz and /readyz listen on."),
+  port: z
+    .int()
+    .min(0)
+    .max(65_535)
+    .default(9464)
+    .describe(
+      "Port of the first service's /metrics; further processes take the ones above; 0 takes free ones.",
+    ),
+});
+
+const log = z.strictObject({
+  level: z
+    .enum(["debug", "info", "warn", "error", "silent"])
+    .default("info")
+    .describe("Least level that is written."),
+});
+
+const policy = z.strictObject({
+  checkpoint: checkpoint("policy"),
+  slots: z.int().min(1).max(1024).default(64).describe("Responses that a sampler generates side by side."),
+  temperature: z.number().gt(0).max(2).default(1).describe("Sampling temperature of responses."),
+  maxTokens: z
+    .int()
+    .min(1)
+    .max(32_768)
+    .default(12)
+    .describe("Longest response, in tokens, end token included."),
+});
+
+const grm = z.strictObject({
+  checkpoint: checkpoint("generative reward model"),
+  grammar: z
+    .enum(["postcards", "deepseek"])
+    .default("postcards")
+    .describe("Format of the model's judgments, for prompts and for parsing."),
+  slots: z.int().min(1).max(1024).default(64).describe("Votes that one worker generates side by side."),
+  maxTokens: z.int().min(1).max(32_768).default(48).describe("Longest judgment, in tokens."),
+  workers: z.int().min(1).max(256).default(1).describe("GRM workers of this machine."),
+});
+
+const metaRm = z.strictObject({
+  checkpoint: checkpoint("meta reward model"),
+  keep: z
+    .int()
+    .min(0)
+    .max(128)
+    .nullable()
+    .default(null)
+    .describe("Votes kept by the meta reward model; null keeps half of them, 0 switches it off."),
+  batch: z.int().min(1).max(1024).default(64).describe("Most votes scored in one micro-batch."),
+});
+
+const judging = z.strictObject({
+  votes: z.int().min(1).max(128).default(4).describe("Votes on every response (k)."),
+  votesPerBallot: z
+    .int()
+    .min(1)
+    .max(128)
+    .default(4)
+    .describe("Most votes on the same panel given to one worker, so that they share the prompt's KV cache."),
+  panelLimit: z.int().min(1).max(16).default(4).describe("Most responses shown together in one panel."),
+  temperature: z.number().min(0).max(2).default(1).describe("Sampling temperature of votes; 0 is greedy."),
+  deadlineMs: z
+    .int()
+    .min(1)
+    .max(3_600_000)
+    .default(30_000)
+    .describe(
+      "Time for one judgment, in milliseconds; then the best answer so far is given, marked as partial.",
+    ),
+  maxInFlight: z
+    .int()
+    .min(1)
+    .max(65_536)
+    .default(256)
+    .describe("Judgments that run side by side; one more is refused as overloaded."),
+});
+
+const training = z.strictObject({
+  steps: z.int().min(1).max(1_000_000).default(100).describe("Optimiser steps of the run."),
+  groupsPerStep: z.int().min(1).max(4096).default(16).describe("Groups that one step learns from."),
+  groupSize: z.int().min(2).max(64).default(8).describe("Responses sampled to one query (G)."),
+  learningRate: z.number().gt(0).max(1).default(1e-3).describe("Highest learning rate of AdamW."),
+  schedule: z
+    .enum(["constant", "linear", "cosine"])
+    .default("linear")
+    .describe("How the learning rate falls over the run."),
+  warmupSteps: z
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .default(3)
+    .describe("Steps over which the learning rate rises to its highest."),
+  finalRate: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.1)
+    .describe("Learning rate at the last step, as a share of the highest."),
+  maxGradNorm: z
+    .number()
+    .gt(0)
+    .max(1000)
+    .default(1)
+    .describe("Gradients are scaled down to this global norm."),
+  normalise: z
+    .enum(["std", "none"])
+    .default("std")
+    .describe("Divide advantages by the group's standard deviation (GRPO), or not (Dr. GRPO)."),
+  clipLow: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .default(0.2)
+    .describe("The probability ratio is clipped below 1 - clipLow."),
+  clipHigh: z
+    .number()
+    .gt(0)
+    .max(10)
+    .default(0.28)
+    .describe("The probability ratio is clipped above 1 + clipHigh."),
+  klWeight: z
+    .number()
+    .min(0)
+    .max(10)
+    .default(0.02)
+    .describe("Weight of the KL divergence to the reference policy (beta)."),
+  aggregation: z
+    .enum(["token", "sequence", "constant"])
+    .default("token")
+    .describe(
+      "Mean of the loss over tokens (DAPO), over sequences (GRPO), or over a constant length (Dr. GRPO).",
+    ),
+  importanceCap: z
+    .number()
+    .gt(0)
+    .max(1000)
+    .nullable()
+    .default(2)
+    .describe("Upper bound of the truncated importance weight of stale data; null is none."),
+  maxStaleness: z
+    .int()
+    .min(0)
+    .max(64)
+    .default(1)
+    .describe("Most policy versions between sampling a group and training on it; 0 is strictly on-policy."),
+  threads: z.int().min(1).max(256).default(1).describe("Worker threads that compute gradients."),
+  checkpointEvery: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(20)
+    .describe("Steps between checkpoints; the last step always makes one."),
+});
+
+const run = z.strictObject({
+  dir: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe("Folder of the run; null makes a new one below runs/."),
+  seed: z.int().min(0).max(4_294_967_295).default(1).describe("Seed of everything random in the run."),
+});
+
+export const covoteConfigSchema = z
+  .strictObject({
+    cluster: cluster.prefault({}),
+    nats: nats.prefault({}),
+    grpc: grpc.prefault({}),
+    http: http.prefault({}),
+    metrics: metrics.prefault({}),
+    log: log.prefault({}),
+    policy: policy.prefault({}),
+    grm: grm.prefault({}),
+    metaRm: metaRm.prefault({}),
+    judging: judging.prefault({}),
+    training: training.prefault({}),
+    run: run.prefault({}),
+  })
+  .superRefine((config, context) => {
+    for (const [path, problem] of contradictions(config)) {
+      context.addIssue({ code: "custom", path: path.split("."), message: problem });
+    }
+  });
+
+export type CovoteConfig = z.output<typeof covoteConfigSchema>;
+
+/** The configuration, frozen; throws `invalid_argument` that names the field. */
+export function compileCovoteConfig(sources: ConfigSources = {}): CovoteConfig {
+  return compileConfig(covoteConfigSchema, sources);
+}
+
+/** Votes that the meta reward model keeps of those cast: the configured number, or half; 0 is off. */
+export function metaKeepOf(config: Pick<CovoteConfig, "judging" | "metaRm">): number {
+  return config.metaRm.keep ?? Math.max(1, Math.floor(config.judging.votes / 2));
+}
+
+interface Crossing {
+  metaRm: { keep: number | null };
+  judging: { votes: number };
+  grpc: { address: string };
+  http: { address: string };
+}
+
+/** Values that are possible alone and impossible together. */
+function contradictions({
+  metaRm,
+  judging,
+  training,
+  grpc,
+  http,
+}: Crossing): [path: string, problem: string][] {
+  const found: [string, string][] = [];
+  const { votes } = judging;
+  if (metaRm.keep !== null && metaRm.keep > votes) {
+    found.push(["metaRm.keep", `must be at most judging.votes (${votes}), got ${metaRm.keep}`]);
+  }
+  if (grpc.address === http.address && !grpc.address.endsWith(":0")) {
+    found.push(["http.address", `must differ from grpc.address (${grpc.address})`]);
+  }
+  return found;
+}
+
+function isListenAddress(text: string): boolean {
+  try {
+    parseListenAddress("address", text);
+    return true;
+  } catch {
+    return false;
+  }
+}
