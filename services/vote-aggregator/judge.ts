@@ -84,6 +84,7 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
   const { bus, actors, records, meta, clock, log, metrics } = deps;
   const running = new Map<string, Running>();
   let draining = false;
+  let started = 0;
 
   const votes: Subscription = bus.subscribe(bus.subjects.votes(bus.id), {}, (data) => {
     const vote = voteCodec.decode(data);
@@ -103,7 +104,7 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
       texts: request.responses.map((r) => r.text),
     };
     const actor = actors.spawn(
-      `judgment-${request.id}`,
+      `judgment-${request.id}-${++started}`,
       judgmentActor({ bus, meta, log, ballotPatienceMs: options.ballotPatienceMs }, task, {
         voted: (vote, order) => {
           if (watchers.size > 0) for (const watcher of watchers) watcher(toVoteRecord(vote, order));

@@ -1,0 +1,167 @@
+/** `covote.v1.RewardService`: rewards for whoever asks over gRPC. */
+import type { Clock } from "../../lib/core/clock.js";
+import { CovoteError, errorCodes } from "../../lib/core/errors.js";
+import { newId, parseId } from "../../lib/core/ids.js";
+import { seedFrom } from "../../lib/core/random.js";
+import { formatTraceparent } from "../../lib/core/trace-context.js";
+import { isChatMessage } from "../../lib/grm/chat.js";
+import { checkScoreRequest } from "../../lib/grm/limits.js";
+import { bidi, type CallContext, serverStream, unary } from "../../lib/host/grpc-call.js";
+import type { GrpcService } from "../../lib/host/grpc.js";
+import {
+  type GetJudgmentRequest,
+  type GetJudgmentResponse,
+  type Judgment,
+  RewardServiceService,
+  type ScoreRequest,
+  type ScoreResponse,
+  type ScoreStreamRequest,
+  type ScoreStreamResponse,
+  type VoteRecord,
+  type WatchRequest,
+  type WatchResponse,
+} from "../../lib/wire/gen/covote/v1/reward.js";
+import { createChannel } from "./channel.js";
+import type { Judge, JudgeRequest } from "./judge.js";
+
+/** What a request that says nothing about it gets. */
+export interface JudgingDefaults {
+  votes: number;
+  /** null: without the meta RM. */
+  metaKeep: number | null;
+  temperature: number;
+  panelLimit: number;
+  votesPerBallot: number;
+  deadlineMs: number;
+  /** Requests of one stream judged side by side. */
+  streamConcurrency: number;
+}
+
+/** Time kept back from a call's deadline, so that the answer still reaches the caller. */
+const answerReserveMs = 50;
+
+export function rewardApi(judge: Judge, clock: Clock, defaults: JudgingDefaults): GrpcService {
+  const score = async (request: ScoreRequest, context: CallContext): Promise<ScoreResponse> => {
+    const judgment = await judge.judge(toJudgeRequest(request, context, clock, defaults), {
+      signal: context.signal,
+    });
+    return outcomeOf(judgment);
+  };
+
+  async function* scoreStream(
+    requests: AsyncIterable<ScoreStreamRequest>,
+    context: CallContext,
+  ): AsyncIterable<ScoreStreamResponse> {
+    const answers = createChannel<ScoreStreamResponse>();
+    const reading = answerAll(requests, defaults.streamConcurrency, async ({ request }) => {
+      answers.push(await scoreOne(request, context));
+    });
+    void reading.then(answers.end, answers.fail);
+    yield* answers.items();
+  }
+
+  const scoreOne = async (
+    request: ScoreRequest | undefined,
+    context: CallContext,
+  ): Promise<ScoreStreamResponse> => {
+    const requestId = request?.requestId ?? "";
+    try {
+      if (request === undefined) throw new CovoteError("invalid_argument", "request: is missing");
+      const response = await score(request, context);
+      return { requestId: requestId || response.judgmentId, outcome: { $case: "response", value: response } };
+    } catch (thrown) {
+      const error = CovoteError.from(thrown);
+      const { code, message } = { code: errorCodes[error.code].grpc, message: error.message };
+      return { requestId, outcome: { $case: "failure", value: { code, message } } };
+    }
+  };
+
+  const getJudgment = async (request: GetJudgmentRequest): Promise<GetJudgmentResponse> => {
+    const id = parseId("judgment_id", request.judgmentId);
+    const judgment = await judge.record(id);
+    if (judgment === null) {
+      throw new CovoteError("not_found", `judgment_id: no judgment ${id}; records are kept for a day`, {
+        field: "judgment_id",
+      });
+    }
+    return { judgment };
+  };
+
+  async function* watch(request: WatchRequest, { signal }: CallContext): AsyncIterable<WatchResponse> {
+    const id = parseId("judgment_id", request.judgmentId);
+    const events = createChannel<WatchResponse>();
+    const onVote = (vote: VoteRecord): void => events.push({ event: { $case: "vote", value: vote } });
+    const watching = judge.watch(id, onVote, signal).then((judgment) => {
+      events.push({ event: { $case: "finished", value: outcomeOf(judgment) } });
+    });
+    void watching.then(events.end, events.fail);
+    yield* events.items();
+  }
+
+  return {
+    definition: RewardServiceService,
+    implementation: {
+      score: unary(score),
+      scoreStream: bidi(scoreStream),
+      getJudgment: unary(getJudgment),
+      watch: serverStream(watch),
+    },
+  };
+}
+
+export function toJudgeRequest(
+  request: ScoreRequest,
+  context: Pick<CallContext, "deadline" | "trace">,
+  clock: Clock,
+  defaults: JudgingDefaults,
+): JudgeRequest {
+  const { requestId, options, labels } = request;
+  const query = request.query?.messages ?? [];
+  const responses = request.responses.map((response) => response.text);
+  const choice = {
+    votes: options?.votes ?? defaults.votes,
+    metaKeep: options?.metaKeep ?? Math.min(defaults.metaKeep ?? 0, options?.votes ?? defaults.votes),
+    temperature: options?.temperature ?? defaults.temperature,
+    panelLimit: options?.panelLimit ?? defaults.panelLimit,
+    deadlineMs: options?.deadlineMs ?? defaults.deadlineMs,
+    seed: options?.seed ?? seedFrom(requestId),
+  };
+  checkScoreRequest({ requestId, query, responses, options: choice, labels });
+  const { deadlineMs, metaKeep, ...rest } = choice;
+  const ownDeadline = clock.now() + deadlineMs;
+  return {
+    ...rest,
+    id: requestId === "" ? `j-${newId()}` : requestId,
+    query: query.filter(isChatMessage),
+    responses: request.responses,
+    metaKeep: metaKeep === 0 ? null : metaKeep,
+    votesPerBallot: defaults.votesPerBallot,
+    deadlineAtMs: Math.min(ownDeadline, context.deadline.reserving(answerReserveMs).atMs),
+    labels,
+    policyVersion: "",
+    traceparent: formatTraceparent(context.trace),
+    priority: "lo",
+  };
+}
+
+function outcomeOf(judgment: Judgment): ScoreResponse {
+  if (judgment.outcome === undefined) {
+    throw new CovoteError("internal", `judgment ${judgment.judgmentId} has no outcome`);
+  }
+  return judgment.outcome;
+}
+
+/** Handles at most `limit` items at a time; rejects with the first failure of reading. */
+async function answerAll<T>(
+  items: AsyncIterable<T>,
+  limit: number,
+  handle: (item: T) => Promise<void>,
+): Promise<void> {
+  const running = new Set<Promise<void>>();
+  for await (const item of items) {
+    const task: Promise<void> = handle(item).finally(() => running.delete(task));
+    running.add(task);
+    if (running.size >= limit) await Promise.race(running);
+  }
+  await Promise.all(running);
+}

@@ -1,0 +1,73 @@
+/**
+ * vote-aggregator: takes judgments from gRPC and from the rollout queue, splits them into ballots, tallies the
+ * votes, and answers.
+ */
+import { createActorSystem } from "../../lib/actor/system.js";
+import type { Bus } from "../../lib/bus/bus.js";
+import type { Clock } from "../../lib/core/clock.js";
+import type { Deadline } from "../../lib/core/deadline.js";
+import type { Logger } from "../../lib/core/logger.js";
+import type { Random } from "../../lib/core/random.js";
+import type { GrpcService } from "../../lib/host/grpc.js";
+import type { Metrics } from "../../lib/host/metrics.js";
+import { createJudge, type Judge, type JudgeOptions } from "./judge.js";
+import { openJudgmentRecords } from "./judgment-records.js";
+import { createMetaClient, type MetaClientOptions } from "./meta-client.js";
+import { aggregatorMetrics } from "./metrics.js";
+import { type JudgingDefaults, rewardApi } from "./reward-api.js";
+import { judgeRollouts, type RolloutOptions } from "./rollouts.js";
+
+export interface VoteAggregatorDependencies {
+  bus: Bus;
+  clock: Clock;
+  random: Random;
+  log: Logger;
+  metrics: Metrics;
+}
+
+export interface VoteAggregatorOptions {
+  judge: JudgeOptions;
+  meta: MetaClientOptions;
+  rollouts: RolloutOptions;
+  defaults: JudgingDefaults;
+}
+
+export interface VoteAggregator {
+  readonly judge: Judge;
+  readonly api: GrpcService;
+  stop(deadline: Deadline): Promise<void>;
+}
+
+export async function startVoteAggregator(
+  { bus, clock, random, log, metrics }: VoteAggregatorDependencies,
+  options: VoteAggregatorOptions,
+): Promise<VoteAggregator> {
+  const actors = createActorSystem({
+    clock,
+    random,
+    failed: (cause) => log.error({ err: cause }, "the aggregator's actors failed"),
+  });
+  const judge = createJudge(
+    {
+      bus,
+      actors,
+      clock,
+      log,
+      records: await openJudgmentRecords(bus),
+      meta: createMetaClient({ bus, clock, log }, options.meta),
+      metrics: aggregatorMetrics(metrics),
+    },
+    options.judge,
+  );
+  const rollouts = judgeRollouts({ bus, judge, clock }, options.rollouts);
+  return {
+    judge,
+    api: rewardApi(judge, clock, options.defaults),
+    stop: async (deadline) => {
+      await rollouts.drain(deadline.remainingMs());
+      await judge.drain();
+      judge.close();
+      await actors.drain(deadline.remainingMs());
+    },
+  };
+}
