@@ -293,13 +293,7 @@ interface Crossing {
 }
 
 /** Values that are possible alone and impossible together. */
-function contradictions({
-  metaRm,
-  judging,
-  training,
-  grpc,
-  http,
-}: Crossing): [path: string, problem: string][] {
+function contradictions({ metaRm, judging, grpc, http }: Crossing): [path: string, problem: string][] {
   const found: [string, string][] = [];
   const { votes } = judging;
   if (metaRm.keep !== null && metaRm.keep > votes) {
