@@ -7,10 +7,10 @@
  * - The last `keptVersions` weights of a role stay; older ones are deleted.
  */
 import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import type { Clock } from "../core/clock.js";
 import { CovoteError } from "../core/errors.js";
 import type { Logger } from "../core/logger.js";
-import { readFile } from "node:fs/promises";
 import type { ModelManifest } from "../wire/gen/covote/v1/cluster.js";
 import { modelManifestCodec } from "../wire/messages.js";
 import type { Bus } from "./bus.js";
@@ -46,7 +46,9 @@ export async function publishModel(
   };
   await manifests.put(model.role, modelManifestCodec.encode(manifest));
   if (model.number >= keptVersions) {
-    await weights.delete(objectName(model.role, model.runId, model.number - keptVersions)).catch(ignoreMissing);
+    await weights
+      .delete(objectName(model.role, model.runId, model.number - keptVersions))
+      .catch(ignoreMissing);
   }
   return manifest;
 }
@@ -90,13 +92,20 @@ export async function followModel(bus: Bus, options: FollowOptions): Promise<{ c
   return { close: () => watch.close() };
 }
 
-async function loadVersion(bus: Bus, manifest: ModelManifest, { role, log, load }: FollowOptions): Promise<void> {
+async function loadVersion(
+  bus: Bus,
+  manifest: ModelManifest,
+  { role, log, load }: FollowOptions,
+): Promise<void> {
   try {
     const safetensors = await fetchWeights(bus, manifest);
     await load({ number: manifest.number, version: manifest.version, runId: manifest.runId, safetensors });
     log.debug({ role, version: manifest.version }, "serving new weights");
   } catch (cause) {
-    log.error({ role, version: manifest.version, err: cause }, "new weights could not be served; the old ones stay");
+    log.error(
+      { role, version: manifest.version, err: cause },
+      "new weights could not be served; the old ones stay",
+    );
   }
 }
 

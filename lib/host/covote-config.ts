@@ -119,7 +119,7 @@ const policy = z.strictObject({
 const grm = z.strictObject({
   checkpoint: checkpoint("generative reward model"),
   grammar: z
-    .enum(["postcards", "deepseek"])
+    .enum(["postcards", "deepseek-grm"])
     .default("postcards")
     .describe("Format of the model's judgments, for prompts and for parsing."),
   slots: z.int().min(1).max(1024).default(64).describe("Votes that one worker generates side by side."),
@@ -157,6 +157,14 @@ const judging = z.strictObject({
     .describe(
       "Time for one judgment, in milliseconds; then the best answer so far is given, marked as partial.",
     ),
+  ballotPatienceMs: z
+    .int()
+    .min(100)
+    .max(3_600_000)
+    .default(20_000)
+    .describe(
+      "A ballot without all its votes for so long goes out again, in milliseconds; doubles each time.",
+    ),
   maxInFlight: z
     .int()
     .min(1)
@@ -166,6 +174,13 @@ const judging = z.strictObject({
 });
 
 const training = z.strictObject({
+  prompts: z
+    .string()
+    .min(1)
+    .default(shippedCheckpoint)
+    .describe(
+      `Queries to train on: a JSONL file of {"query": text or messages}, or "${shippedCheckpoint}" for the demo world.`,
+    ),
   steps: z.int().min(1).max(1_000_000).default(100).describe("Optimiser steps of the run."),
   groupsPerStep: z.int().min(1).max(4096).default(16).describe("Groups that one step learns from."),
   groupSize: z.int().min(2).max(64).default(8).describe("Responses sampled to one query (G)."),
@@ -233,6 +248,12 @@ const training = z.strictObject({
     .max(64)
     .default(1)
     .describe("Most policy versions between sampling a group and training on it; 0 is strictly on-policy."),
+  groupPatienceMs: z
+    .int()
+    .min(100)
+    .max(3_600_000)
+    .default(60_000)
+    .describe("A group that is not back for so long is asked for again, in milliseconds."),
   threads: z.int().min(1).max(256).default(1).describe("Worker threads that compute gradients."),
   checkpointEvery: z
     .int()

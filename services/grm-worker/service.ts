@@ -5,9 +5,10 @@
  *   and on its last delivery the votes are reported as `engine_unavailable`.
  * - Votes that were cancelled, or whose deadline has passed, are dropped, not cast.
  */
-import { defaultQueues } from "../../lib/bus/queues.js";
+
 import type { Bus, WorkItem } from "../../lib/bus/bus.js";
 import { followModel } from "../../lib/bus/model-versions.js";
+import { defaultQueues } from "../../lib/bus/queues.js";
 import type { Clock } from "../../lib/core/clock.js";
 import type { Deadline } from "../../lib/core/deadline.js";
 import { CovoteError } from "../../lib/core/errors.js";
@@ -90,7 +91,8 @@ export async function startGrmWorker(
     }
     const refuse = (error: CovoteError): void => {
       const reason = error.code === "invalid_argument" ? "refused" : "engine_unavailable";
-      for (const ticket of ballot.tickets) report(ballot, failed(voter, ballot, ticket, reason, error.message));
+      for (const ticket of ballot.tickets)
+        report(ballot, failed(voter, ballot, ticket, reason, error.message));
     };
     let prompt: BallotPrompt;
     try {

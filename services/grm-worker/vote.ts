@@ -4,7 +4,7 @@
  */
 import { CovoteError } from "../../lib/core/errors.js";
 import { type NullReason, nullReasonOfError } from "../../lib/core/null-reason.js";
-import type { GenerativeEngine, Generation } from "../../lib/engine/engine.js";
+import type { Generation, GenerativeEngine } from "../../lib/engine/engine.js";
 import type { ChatMessage } from "../../lib/grm/chat.js";
 import type { Grammar } from "../../lib/grm/grammar.js";
 import type { Ballot, Vote, VoteTicket } from "../../lib/wire/gen/covote/v1/judging.js";

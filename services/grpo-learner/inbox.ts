@@ -2,7 +2,7 @@
  * Judged groups that wait for their step. A group's delivery is held open, unacknowledged, until `settle` says
  * that its end is on disk; a repeated delivery joins the first.
  */
-import { deferred, type Deferred } from "../../lib/core/deferred.js";
+import { type Deferred, deferred } from "../../lib/core/deferred.js";
 import type { Experience } from "../../lib/wire/gen/covote/v1/policy.js";
 
 export interface Inbox {

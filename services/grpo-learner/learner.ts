@@ -7,6 +7,7 @@
  *   learner goes on from there: what it had not kept is delivered again, what it had is known by the ledger.
  * - A group that does not come back is asked for again; it counts once all the same.
  */
+import { join } from "node:path";
 import type { Bus, WorkItem } from "../../lib/bus/bus.js";
 import { publishModel } from "../../lib/bus/model-versions.js";
 import type { Clock } from "../../lib/core/clock.js";
@@ -101,7 +102,8 @@ export async function learn(
     for (const groupId of ledger.open()) {
       const asked = askedAtMs.get(groupId);
       const missing = ledger.stateOf(groupId) === "submitted";
-      if (!missing || (asked !== undefined && clock.monotonic() - asked.at < options.groupPatienceMs)) continue;
+      if (!missing || (asked !== undefined && clock.monotonic() - asked.at < options.groupPatienceMs))
+        continue;
       if (asked !== undefined) log.warn({ group_id: groupId }, "no experience in time; asking again");
       await ask(indexOf(groupId));
     }
@@ -112,7 +114,8 @@ export async function learn(
     const groupId = parseId("experience.group_id", experience.rollout?.prompt?.groupId);
     const known = ledger.stateOf(groupId);
     const outcome = known === undefined ? "unknown" : ledger.judged(groupId);
-    if (outcome === "unknown") return log.warn({ group_id: groupId }, "a group that this run never asked for");
+    if (outcome === "unknown")
+      return log.warn({ group_id: groupId }, "a group that this run never asked for");
     if (known !== "submitted" && known !== "judged") return;
     await inbox.put(groupId, experience, item.signal);
   };
@@ -173,6 +176,9 @@ export async function learn(
     state.lastEvent = Buffer.from(event).toString("base64");
     await saveState(options.stateDir, trainer, state);
     await publish();
+    if (state.step % options.exportEvery === 0 || state.step === steps) {
+      await trainer.export(join(options.exportDir, `step-${state.step}`));
+    }
     inbox.settle(groups.map(([groupId]) => groupId));
     bus.publish(bus.subjects.events(stepEvents), event);
     metrics.stepped(state.step, prepared.metrics, report.metrics);

@@ -11,13 +11,19 @@ export function learnerMetrics(metrics: Metrics) {
     help: "Groups taken from the queue; end is trained or dropped",
     labels: ["end"],
   });
-  const nulls = metrics.counter({ name: "covote_null_rewards_total", help: "Responses masked for a null reward" });
+  const nulls = metrics.counter({
+    name: "covote_null_rewards_total",
+    help: "Responses masked for a null reward",
+  });
   const staleness = metrics.gauge({
     name: "covote_staleness_versions",
     help: "Mean policy versions between sampling and training in the last step",
   });
   const reward = metrics.gauge({ name: "covote_reward_mean", help: "Mean reward in the last step" });
-  const kl = metrics.gauge({ name: "covote_policy_kl_nats", help: "KL to the reference in the last step, per token" });
+  const kl = metrics.gauge({
+    name: "covote_policy_kl_nats",
+    help: "KL to the reference in the last step, per token",
+  });
   return {
     stepped: (number: number, batch: BatchMetrics, report: Record<string, number>): void => {
       step.set(number);

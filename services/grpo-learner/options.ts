@@ -5,6 +5,10 @@ export interface LearnerOptions {
   runId: string;
   /** Folder of the run's resume state. */
   stateDir: string;
+  /** Folder of the exported checkpoints, `step-<n>` each. */
+  exportDir: string;
+  /** Steps between exports; the last step is always exported. */
+  exportEvery: number;
   seed: number;
   steps: number;
   groupsPerStep: number;

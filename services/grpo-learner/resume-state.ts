@@ -42,7 +42,8 @@ export async function saveState(dir: string, trainer: Trainer, state: LearnerSta
   await symlink(name, link);
   await rename(link, join(dir, "current"));
   for (const entry of await readdir(dir)) {
-    if (entry.startsWith("step-") && entry !== name) await rm(join(dir, entry), { recursive: true, force: true });
+    if (entry.startsWith("step-") && entry !== name)
+      await rm(join(dir, entry), { recursive: true, force: true });
   }
 }
 

@@ -66,7 +66,9 @@ export function trainingBatch(groups: readonly Experience[], options: BatchOptio
     return null;
   });
 
-  const lengths = groups.flatMap((g) => (g.rollout?.responses ?? []).map((r) => r.tokens?.responseIds.length ?? 0));
+  const lengths = groups.flatMap((g) =>
+    (g.rollout?.responses ?? []).map((r) => r.tokens?.responseIds.length ?? 0),
+  );
   return {
     batch: { sequences, advantages, oldLogprobs },
     dropped,

@@ -9,7 +9,10 @@ export interface Batcher<I, O> {
   add(items: readonly I[]): Promise<O[]>;
 }
 
-export function createBatcher<I, O>(call: (items: readonly I[]) => Promise<O[]>, limit: number): Batcher<I, O> {
+export function createBatcher<I, O>(
+  call: (items: readonly I[]) => Promise<O[]>,
+  limit: number,
+): Batcher<I, O> {
   const waiting: { item: I; settle: (outcome: Promise<O>) => void }[] = [];
   let running = false;
 

@@ -3,8 +3,8 @@ import { invalid } from "../../lib/core/errors.js";
 import { newId } from "../../lib/core/ids.js";
 import type { GenerativeEngine } from "../../lib/engine/engine.js";
 import { isChatMessage } from "../../lib/grm/chat.js";
-import { type CallContext, unary } from "../../lib/host/grpc-call.js";
 import type { GrpcService } from "../../lib/host/grpc.js";
+import { type CallContext, unary } from "../../lib/host/grpc-call.js";
 import {
   PolicyServiceService,
   type SampleRequest,
@@ -26,7 +26,10 @@ export function policyApi(engine: GenerativeEngine): PolicyApi {
     const room = engine.maxPositions - engine.countTokens(messages);
     const maxTokens = request.maxTokens === 0 ? room : request.maxTokens;
     if (maxTokens < 1 || maxTokens > room) {
-      throw invalid("max_tokens", `the policy has room for ${room} tokens after this prompt, got ${maxTokens}`);
+      throw invalid(
+        "max_tokens",
+        `the policy has room for ${room} tokens after this prompt, got ${maxTokens}`,
+      );
     }
     const id = `sample-${newId()}`;
     const group = await sampleGroup(

@@ -1,7 +1,7 @@
 /** Samples one group: G responses to one query, all by one version of the policy. */
 import { CovoteError } from "../../lib/core/errors.js";
 import { seedFrom } from "../../lib/core/random.js";
-import type { GenerativeEngine, Generation } from "../../lib/engine/engine.js";
+import type { Generation, GenerativeEngine } from "../../lib/engine/engine.js";
 import type { ChatMessage } from "../../lib/grm/chat.js";
 import type { Cost, Response } from "../../lib/wire/gen/covote/v1/common.js";
 

@@ -74,7 +74,10 @@ export async function startPolicySampler(
     );
     const sampledBy = numbers.get(group.version);
     if (sampledBy?.runId !== prompt.runId) {
-      throw new CovoteError("unavailable", `group ${groupId} was sampled by ${group.version}, not by its run`);
+      throw new CovoteError(
+        "unavailable",
+        `group ${groupId} was sampled by ${group.version}, not by its run`,
+      );
     }
     const rollout = rolloutCodec.encode({
       prompt,

@@ -22,7 +22,7 @@ import { voteCodec } from "../../lib/wire/messages.js";
 import { fromWireNullReason } from "../../lib/wire/null-reason.js";
 import type { CastVote, Outcome } from "./judgment.js";
 import { type JudgmentMessage, judgmentActor } from "./judgment-actor.js";
-import { type JudgmentRecords, toVoteRecord, toWireReward, totalCost } from "./judgment-records.js";
+import { type JudgmentRecords, totalCost, toVoteRecord, toWireReward } from "./judgment-records.js";
 import type { MetaClient } from "./meta-client.js";
 import type { AggregatorMetrics } from "./metrics.js";
 
@@ -161,7 +161,8 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
       }
       if (kept !== null) return kept;
       if (known !== undefined) return attach(known, signal);
-      if (draining) throw new CovoteError("unavailable", "the aggregator is shutting down", { retryAfterMs: 1000 });
+      if (draining)
+        throw new CovoteError("unavailable", "the aggregator is shutting down", { retryAfterMs: 1000 });
       if (running.size >= options.maxInFlight) {
         metrics.overloaded.inc(1);
         throw new CovoteError("overloaded", `${running.size} judgments are in flight; retry later`, {

@@ -6,8 +6,8 @@ import { seedFrom } from "../../lib/core/random.js";
 import { formatTraceparent } from "../../lib/core/trace-context.js";
 import { isChatMessage } from "../../lib/grm/chat.js";
 import { checkScoreRequest } from "../../lib/grm/limits.js";
-import { bidi, type CallContext, serverStream, unary } from "../../lib/host/grpc-call.js";
 import type { GrpcService } from "../../lib/host/grpc.js";
+import { bidi, type CallContext, serverStream, unary } from "../../lib/host/grpc-call.js";
 import {
   type GetJudgmentRequest,
   type GetJudgmentResponse,

@@ -1,0 +1,33 @@
+/** The grm-worker as part of a covote process. */
+import type { GenerativeEngine } from "../../lib/engine/engine.js";
+import { openLlamaEngine } from "../../lib/engine/llama.js";
+import type { Runtime } from "../../lib/runtime/runtime.js";
+import { startGrmWorker } from "./service.js";
+
+export interface GrmWorkerMount {
+  /** Distinguishes the workers of one process; on the votes as their author. */
+  name: string;
+  /** Default: the configured checkpoint on the embedded engine. */
+  openEngine?: () => Promise<GenerativeEngine>;
+}
+
+export function mountGrmWorker(runtime: Runtime, options: GrmWorkerMount): void {
+  const { config, grammar, clock, host } = runtime;
+  const openEngine =
+    options.openEngine ??
+    (() => openLlamaEngine({ checkpoint: runtime.checkpoint("grm"), slots: config.grm.slots }));
+  runtime.mount(options.name, async () => {
+    const engine = await openEngine();
+    const log = host.log.child({ service: options.name });
+    const worker = await startGrmWorker(
+      { bus: runtime.bus(), engine, grammar, clock, log, metrics: host.metrics.forService(options.name) },
+      { name: `${host.id}-${options.name}`, votesPerBallot: config.judging.votesPerBallot },
+    );
+    return {
+      stop: async (deadline) => {
+        await worker.stop(deadline);
+        await engine.close();
+      },
+    };
+  });
+}

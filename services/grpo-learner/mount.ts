@@ -1,0 +1,97 @@
+/** The GRPO learner as part of a covote process. */
+import { basename, join } from "node:path";
+import type { Deferred } from "../../lib/core/deferred.js";
+import { invalid } from "../../lib/core/errors.js";
+import type { LedgerBalance } from "../../lib/grpo/ledger.js";
+import { type CovoteConfig, metaKeepOf } from "../../lib/host/covote-config.js";
+import type { Runtime } from "../../lib/runtime/runtime.js";
+import { openLlamaTrainer } from "../../lib/trainer/llama.js";
+import type { Trainer } from "../../lib/trainer/trainer.js";
+import type { LearnerOptions } from "./options.js";
+import type { PromptSource } from "./prompt-source.js";
+import { startGrpoLearner } from "./service.js";
+
+export const serviceName = "grpo-learner";
+
+export interface GrpoLearnerMount {
+  prompts: PromptSource;
+  /** Settled when the run has ended. */
+  finished: Deferred<LedgerBalance>;
+  /** Default: the policy's checkpoint on the embedded trainer. */
+  openTrainer?: () => Promise<Trainer>;
+}
+
+export function mountGrpoLearner(runtime: Runtime, options: GrpoLearnerMount): void {
+  const { config, clock, host } = runtime;
+  const { threads } = config.training;
+  const openTrainer =
+    options.openTrainer ?? (() => openLlamaTrainer({ checkpoint: runtime.checkpoint("policy"), threads }));
+  runtime.mount(serviceName, async () => {
+    const trainer = await openTrainer();
+    const learner = startGrpoLearner(
+      {
+        bus: runtime.bus(),
+        trainer,
+        prompts: options.prompts,
+        clock,
+        log: host.log.child({ service: serviceName }),
+        metrics: host.metrics.forService(serviceName),
+      },
+      learnerOptions(config),
+    );
+    learner.finished.then(options.finished.resolve, options.finished.reject);
+    return {
+      stop: async (deadline) => {
+        await learner.stop(deadline);
+        await trainer.close();
+      },
+    };
+  });
+}
+
+/** The run's id: the name of its folder. */
+export function runIdOf(config: CovoteConfig): string {
+  if (config.run.dir === null)
+    throw invalid("run.dir", "is not set; a learner needs a folder to keep its state");
+  return basename(config.run.dir);
+}
+
+export function learnerOptions(config: CovoteConfig): LearnerOptions {
+  const { training, judging, policy, run } = config;
+  return {
+    runId: runIdOf(config),
+    stateDir: join(run.dir ?? "", "state"),
+    exportDir: join(run.dir ?? "", "checkpoints"),
+    exportEvery: training.checkpointEvery,
+    seed: run.seed,
+    steps: training.steps,
+    groupsPerStep: training.groupsPerStep,
+    groupSize: training.groupSize,
+    maxStaleness: training.maxStaleness,
+    sampling: { temperature: policy.temperature, maxTokens: policy.maxTokens },
+    judging: {
+      votes: judging.votes,
+      metaKeep: metaKeepOf(config),
+      temperature: judging.temperature,
+      panelLimit: judging.panelLimit,
+      deadlineMs: judging.deadlineMs,
+    },
+    advantage: { normalise: training.normalise },
+    loss: {
+      clipLow: training.clipLow,
+      clipHigh: training.clipHigh,
+      klWeight: training.klWeight,
+      aggregation: training.aggregation,
+      importanceCap: training.importanceCap,
+      maxTokens: policy.maxTokens,
+    },
+    learningRate: {
+      peak: training.learningRate,
+      warmupSteps: training.warmupSteps,
+      decay: training.schedule,
+      floor: training.finalRate,
+    },
+    maxGradNorm: training.maxGradNorm,
+    groupPatienceMs: training.groupPatienceMs,
+  };
+}

@@ -1,0 +1,32 @@
+/** The meta RM as part of a covote process. */
+import type { ScalarEngine } from "../../lib/engine/engine.js";
+import { openLlamaScorer } from "../../lib/engine/llama-scorer.js";
+import type { Runtime } from "../../lib/runtime/runtime.js";
+import { startMetaRm } from "./service.js";
+
+export const serviceName = "meta-rm";
+
+export interface MetaRmMount {
+  /** Default: the configured checkpoint on the embedded engine. */
+  openEngine?: () => Promise<ScalarEngine>;
+}
+
+export function mountMetaRm(runtime: Runtime, options: MetaRmMount = {}): void {
+  const { config, grammar, clock, host } = runtime;
+  const openEngine =
+    options.openEngine ?? (() => openLlamaScorer({ checkpoint: runtime.checkpoint("meta-rm") }));
+  runtime.mount(serviceName, async () => {
+    const engine = await openEngine();
+    const log = host.log.child({ service: serviceName });
+    const metaRm = await startMetaRm(
+      { bus: runtime.bus(), engine, grammar, clock, log, metrics: host.metrics.forService(serviceName) },
+      { batch: config.metaRm.batch },
+    );
+    return {
+      stop: async (deadline) => {
+        await metaRm.stop(deadline);
+        await engine.close();
+      },
+    };
+  });
+}

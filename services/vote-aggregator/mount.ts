@@ -1,0 +1,39 @@
+/** The vote-aggregator as part of a covote process. */
+import { metaKeepOf } from "../../lib/host/covote-config.js";
+import type { Runtime } from "../../lib/runtime/runtime.js";
+import { startVoteAggregator } from "./service.js";
+
+export const serviceName = "vote-aggregator";
+
+/** Votes that arrive within this time of each other travel to the meta RM together. */
+const metaLingerMs = 2;
+/** Requests of one ScoreStream judged side by side. */
+const streamConcurrency = 64;
+
+export function mountVoteAggregator(runtime: Runtime): void {
+  const { config, clock, random, host } = runtime;
+  const { judging, metaRm } = config;
+  const keep = metaKeepOf(config);
+  runtime.mount(serviceName, () =>
+    startVoteAggregator(
+      {
+        bus: runtime.bus(),
+        clock,
+        random,
+        log: host.log.child({ service: serviceName }),
+        metrics: host.metrics.forService(serviceName),
+      },
+      {
+        judge: { maxInFlight: judging.maxInFlight, ballotPatienceMs: judging.ballotPatienceMs },
+        meta: { batch: metaRm.batch, lingerMs: metaLingerMs },
+        rollouts: { concurrency: judging.maxInFlight, votesPerBallot: judging.votesPerBallot },
+        defaults: {
+          ...judging,
+          panelLimit: Math.min(judging.panelLimit, runtime.grammar.maxPanel),
+          metaKeep: keep === 0 ? null : keep,
+          streamConcurrency,
+        },
+      },
+    ),
+  );
+}
