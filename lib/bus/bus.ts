@@ -181,6 +181,11 @@ export interface Bus {
   /** Id of this connection; unique among all processes. */
   readonly id: string;
   readonly events: BusEvents;
+  /**
+   * Grows with every reconnect. What was published under an older epoch may be lost: whoever must not lose
+   * it sends it again (under the same id) when the epoch has changed, and then flushes.
+   */
+  readonly epoch: number;
 
   publish(subject: string, data: Uint8Array, opts?: PublishOptions): void;
   subscribe(
@@ -198,7 +203,7 @@ export interface Bus {
   enqueue(queue: QueueName, data: Uint8Array, opts: EnqueueOptions): Promise<{ duplicate: boolean }>;
   /**
    * Handles items until drained. The handler's fate decides the item's: resolved: acknowledged; a retryable
-   * CovoteError: given back, to be redelivered after a growing jittered pause; any other error, or the last
+   * CovoteError or `cancelled`: given back, to be redelivered after a growing jittered pause; any other error, or the last
    * delivery: dead letter.
    */
   work(queue: QueueName, opts: WorkOptions, handler: (item: WorkItem) => Promise<void>): WorkLoop;

@@ -21,6 +21,7 @@ export const jsCode = {
   notEnabled: 10076,
   storeFailed: 10077,
   consumerExists: 10148,
+  wrongLastSequenceUnknown: 10164,
 } as const;
 
 /** When a full queue is worth another try. Milliseconds. */
@@ -103,6 +104,16 @@ export function fromJetStream(what: string, code: number, description: string, c
     default:
       return new CovoteError("internal", `${what}: ${description} (JetStream error ${code})`, detail);
   }
+}
+
+/** True when a compare-and-set found another revision. */
+export function isWrongSequence(thrown: unknown): boolean {
+  for (let error = thrown; error instanceof Error; error = error.cause) {
+    if (error instanceof JetStreamApiError) {
+      return error.code === jsCode.wrongLastSequence || error.code === jsCode.wrongLastSequenceUnknown;
+    }
+  }
+  return false;
 }
 
 /** True when the server does not have the stream or consumer (any more). */

@@ -1,15 +1,37 @@
 /** Connects a process to the bus. */
-import type { Clock } from "../core/clock.js";
+import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
+import type { NatsConnection, Status } from "@nats-io/transport-node";
+import { type Clock, systemClock } from "../core/clock.js";
+import { CovoteError, invalid } from "../core/errors.js";
+import { createEventStream } from "../core/event-stream.js";
+import { newId, parseId } from "../core/ids.js";
 import type { Random } from "../core/random.js";
-import type { Bus } from "./bus.js";
-import type { QueueOverrides } from "./queues.js";
+import type { Bus, BusEvent, KeyValue, ObjectStore, QueueStatus, Subscription, WorkLoop } from "./bus.js";
+import { type NatsCapabilities, natsCapabilities } from "./capabilities.js";
+import { type ConnectionSettings, openConnection } from "./connection.js";
+import { createCoreMessages } from "./core-messages.js";
+import { createDeadLetterWriter, type DeadLetter, listDeadLetters, startSweeper } from "./dead-letters.js";
+import { createJetStreamPublisher } from "./enqueue.js";
+import { openKeyValue } from "./key-value.js";
+import { fromNats } from "./nats-errors.js";
+import { openObjectStore } from "./object-store.js";
+import { createPullSource } from "./pull-source.js";
+import { readQueueStatus } from "./queue-status.js";
+import {
+  type BucketName,
+  channelOf,
+  type ObjectBucketName,
+  type QueueName,
+  type QueueOverrides,
+  queueChannels,
+  queueLimits,
+} from "./queues.js";
+import { createSubjects } from "./subjects.js";
+import { ensureChannel, ensureTopology, type Topology } from "./topology.js";
+import { createWorkLoop, type OwnedWorkLoop, type SourceHooks } from "./work-loop.js";
 
-export interface BusOptions {
-  /** `host:port` or `nats://host:port`, one or several. */
-  servers: string | readonly string[];
+export interface BusOptions extends ConnectionSettings {
   cluster: string;
-  /** Shown by NATS tools: the service's name. */
-  name: string;
   /** Id of this connection; default a fresh one. */
   id?: string;
   random: Random;
@@ -21,15 +43,267 @@ export interface BusOptions {
    */
   topology?: "own" | "use";
   queues?: QueueOverrides;
-  /** Prefix of reply subjects, for servers that restrict who may listen where. Default `_INBOX`. */
-  inboxPrefix?: string;
-  credsFile?: string;
-  nkeySeedFile?: string;
-  tls?: { caFile?: string; certFile?: string; keyFile?: string };
-  /** Keep trying when there is no server at the start; default false: `unavailable` at once. */
-  waitOnFirstConnect?: boolean;
-  /** How long one attempt to connect may last; default 5000 ms. */
-  connectTimeoutMs?: number;
+  /** Copies of each stream and bucket; more than 1 needs a NATS cluster. Default 1. */
+  replicas?: number;
 }
 
-export declare function openBus(opts: BusOptions): Promise<Bus>;
+/** A bus with what only tools and tests need. */
+export interface NatsBus extends Bus {
+  readonly capabilities: NatsCapabilities;
+  deadLetters(opts: { queue?: QueueName; limit: number }): Promise<DeadLetter[]>;
+}
+
+export async function openBus(opts: BusOptions): Promise<NatsBus> {
+  const { random } = opts;
+  const clock = opts.clock ?? systemClock();
+  const subjects = createSubjects(opts.cluster);
+  const id = opts.id === undefined ? newId() : parseId("bus.id", opts.id);
+  const replicas = opts.replicas ?? 1;
+  const topology: Topology = { subjects, queues: queueLimits(opts.queues), replicas };
+  const owns = (opts.topology ?? "own") === "own";
+
+  const nc = await openConnection(opts, random);
+  try {
+    const capabilities = natsCapabilities(nc.info?.version ?? "0");
+    const jsm = await openJetStream(nc, owns);
+    if (owns) await ensureTopology(jsm, topology);
+    return createNatsBus({ nc, jsm, clock, random, subjects, topology, owns, id, capabilities, opts });
+  } catch (cause) {
+    await nc.close();
+    throw fromNats("bus", cause);
+  }
+}
+
+async function openJetStream(nc: NatsConnection, check: boolean): Promise<JetStreamManager> {
+  try {
+    return await jetstreamManager(nc, { checkAPI: check });
+  } catch (cause) {
+    throw new CovoteError(
+      "failed_precondition",
+      `nats-server at ${nc.getServer()} has no JetStream; start it with -js`,
+      { cause },
+    );
+  }
+}
+
+interface Parts {
+  nc: NatsConnection;
+  jsm: JetStreamManager;
+  clock: Clock;
+  random: Random;
+  subjects: Topology["subjects"];
+  topology: Topology;
+  owns: boolean;
+  id: string;
+  capabilities: NatsCapabilities;
+  opts: BusOptions;
+}
+
+function createNatsBus(parts: Parts): NatsBus {
+  const { nc, jsm, clock, random, subjects, topology, owns, id, capabilities } = parts;
+  const { inboxPrefix } = parts.opts;
+  const events = createEventStream<BusEvent>();
+  const core = createCoreMessages(nc, events);
+  const publisher = createJetStreamPublisher(nc, clock, random);
+  const deadLetters = createDeadLetterWriter(publisher, subjects, clock, events);
+  const loops = new Set<OwnedWorkLoop>();
+  const subscriptions = new Set<Subscription>();
+  const stores = new Map<string, Promise<KeyValue | ObjectStore>>();
+  let epoch = 0;
+  let connection: "connected" | "reconnecting" | "closed" = "connected";
+  let closing: Promise<void> | undefined;
+  let restoring: Promise<void> | undefined;
+  const failed = (cause: unknown): void => {
+    if (connection !== "closed") events.publish({ type: "error", cause });
+  };
+
+  const sweeper = owns
+    ? startSweeper({ nc, jsm, subjects, clock, writer: deadLetters, inboxPrefix, failed })
+    : undefined;
+
+  /** Everything that the server may have lost, made anew; shared by all who notice. */
+  const restore = (): Promise<void> => {
+    if (!owns) return Promise.resolve();
+    restoring ??= ensureTopology(jsm, topology)
+      .then((made) => {
+        for (const queue of made) events.publish({ type: "queue-recreated", queue });
+      })
+      .finally(() => {
+        restoring = undefined;
+      });
+    return restoring;
+  };
+
+  const onStatus = (status: Status): void => {
+    switch (status.type) {
+      case "disconnect":
+        if (connection === "connected") connection = "reconnecting";
+        events.publish({ type: "disconnect", server: status.server });
+        return;
+      case "reconnect":
+        connection = "connected";
+        epoch++;
+        events.publish({ type: "reconnect", server: status.server });
+        restore().catch(failed);
+        for (const loop of loops) loop.reconnected();
+        return;
+      case "slowConsumer":
+        events.publish({ type: "slow-consumer", subject: status.sub.getSubject(), pending: status.pending });
+        return;
+      case "error":
+        events.publish({ type: "error", cause: fromNats("NATS", status.error) });
+        return;
+    }
+  };
+  void (async () => {
+    for await (const status of nc.status()) onStatus(status);
+  })();
+  void nc.closed().then((cause) => {
+    connection = "closed";
+    events.publish(cause === undefined ? { type: "closed" } : { type: "closed", cause });
+  });
+
+  const openSource = (queue: QueueName, channel: string, hooks: SourceHooks) =>
+    createPullSource({
+      ...{ nc, clock, random, inboxPrefix, failed, ...hooks },
+      stream: subjects.stream(queue),
+      consumer: channel,
+      ensure: async () => {
+        if (restoring !== undefined) await restoring;
+        if (!owns) return checkConsumer(jsm, subjects.stream(queue), channel);
+        try {
+          await ensureChannel(jsm, topology, queue, channel);
+        } catch {
+          // The stream itself is gone.
+          await restore();
+          await ensureChannel(jsm, topology, queue, channel);
+        }
+      },
+    });
+
+  const work: Bus["work"] = (queue, { concurrency, subjectToken, ackAck }, handler) => {
+    if (!(Number.isInteger(concurrency) && concurrency >= 1)) {
+      throw invalid("concurrency", `must be an integer of at least 1, got ${concurrency}`);
+    }
+    refuseWhenClosed();
+    const fixed = subjectToken === undefined ? queueChannels[queue] : null;
+    const channels = fixed ?? [channelOf(queue, subjectToken)];
+    const loop = createWorkLoop({
+      ...{ nc, clock, random, events, deadLetters, queue, concurrency, handler },
+      limits: topology.queues[queue],
+      ackAck: ackAck ?? false,
+      connected: () => connection === "connected",
+      sources: channels.map((channel) => (hooks: SourceHooks) => openSource(queue, channel, hooks)),
+    });
+    loops.add(loop);
+    void loop.closed.then(() => loops.delete(loop));
+    return loop satisfies WorkLoop;
+  };
+
+  const track = (subscription: Subscription): Subscription => {
+    subscriptions.add(subscription);
+    const forget = (): void => void subscriptions.delete(subscription);
+    return {
+      subject: subscription.subject,
+      drain: () => subscription.drain().finally(forget),
+      close: () => {
+        subscription.close();
+        forget();
+      },
+    };
+  };
+  const refuseWhenClosed = (): void => {
+    if (closing !== undefined || connection === "closed")
+      throw new CovoteError("unavailable", "the bus is closed");
+  };
+
+  const once = <T extends KeyValue | ObjectStore>(key: string, open: () => Promise<T>): Promise<T> => {
+    const known = stores.get(key) as Promise<T> | undefined;
+    if (known !== undefined) return known;
+    const opened = open();
+    stores.set(key, opened);
+    opened.catch(() => stores.delete(key));
+    return opened;
+  };
+
+  const end = async (): Promise<void> => {
+    sweeper?.close();
+    await Promise.all([...loops].map((loop) => loop.stop()));
+    for (const subscription of subscriptions) subscription.close();
+    await nc.close();
+  };
+  const close = (): Promise<void> => {
+    closing ??= end();
+    return closing;
+  };
+  const drain = async (deadlineMs: number): Promise<void> => {
+    const untilMs = clock.now() + deadlineMs;
+    const drained = Promise.all([
+      ...[...loops].map((loop) => loop.drain(deadlineMs)),
+      ...[...subscriptions].map((subscription) => subscription.drain().catch(failed)),
+    ]);
+    const timer = new AbortController();
+    await Promise.race([drained, clock.sleep(deadlineMs, { signal: timer.signal }).catch(() => undefined)]);
+    timer.abort();
+    if (connection === "connected" && clock.now() < untilMs) await nc.flush().catch(failed);
+    await close();
+  };
+
+  return {
+    cluster: parts.opts.cluster,
+    subjects,
+    id,
+    events,
+    capabilities,
+    get epoch() {
+      return epoch;
+    },
+    publish: core.publish,
+    request: core.request,
+    subscribe: (subject, subOpts, handler) => {
+      refuseWhenClosed();
+      return track(core.subscribe(subject, subOpts, handler));
+    },
+    respond: (subject, respondOpts, handler) => {
+      refuseWhenClosed();
+      return track(core.respond(subject, respondOpts, handler));
+    },
+    enqueue: (queue, data, enqueueOpts) =>
+      publisher.publish(
+        `queue ${queue}`,
+        subjects.queue(queue, channelOf(queue, enqueueOpts.subjectToken)),
+        data,
+        enqueueOpts,
+      ),
+    work,
+    kv: (bucket: BucketName) =>
+      once(`kv.${bucket}`, () =>
+        openKeyValue({ nc, subjects, bucket, create: owns, replicas: topology.replicas, failed }),
+      ),
+    objects: (bucket: ObjectBucketName) =>
+      once(`obj.${bucket}`, () =>
+        openObjectStore({ nc, clock, subjects, bucket, create: owns, replicas: topology.replicas }),
+      ),
+    queueStatus: (): Promise<QueueStatus[]> => readQueueStatus(jsm, subjects),
+    deadLetters: (listOpts) => listDeadLetters(jsm, subjects, listOpts),
+    flush: async () => {
+      try {
+        await nc.flush();
+      } catch (cause) {
+        throw fromNats("flush", cause);
+      }
+    },
+    status: () => connection,
+    drain,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+async function checkConsumer(jsm: JetStreamManager, stream: string, consumer: string): Promise<void> {
+  try {
+    await jsm.consumers.info(stream, consumer);
+  } catch (cause) {
+    throw fromNats(`consumer ${consumer} of ${stream}`, cause);
+  }
+}

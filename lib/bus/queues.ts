@@ -32,9 +32,9 @@ const mebibyte = 1024 * 1024;
 const common = {
   storage: "file",
   maxMessages: 10_000,
-  maxBytes: 256 * mebibyte,
+  maxBytes: 128 * mebibyte,
   ackWaitMs: 15_000,
-  maxDeliver: 5,
+  maxDeliver: 10,
   maxAckPending: 4096,
   duplicateWindowMs: 10 * minute,
 } as const satisfies QueueLimits;
@@ -85,23 +85,23 @@ export function queueLimits(overrides: QueueOverrides = {}): Record<QueueName, Q
   };
 }
 
-/** Key-value buckets. `ttlMs`: how long a value lives after its last change; 0 for ever. */
+/** Key-value buckets. `ttlMs`: how long a value lives after its last change; 0: for ever. Full: `overloaded`. */
 export const buckets = {
   /** Which model version is current, per role. */
-  versions: { ttlMs: 0, history: 5 },
+  versions: { ttlMs: 0, history: 5, maxBytes: 16 * mebibyte },
   /** Answers already given, by request id. */
-  idempotency: { ttlMs: 60 * minute, history: 1 },
+  idempotency: { ttlMs: 60 * minute, history: 1, maxBytes: 64 * mebibyte },
   /** Everything behind a reward, by judgment id. */
-  judgments: { ttlMs: 24 * 60 * minute, history: 1 },
+  judgments: { ttlMs: 24 * 60 * minute, history: 1, maxBytes: 512 * mebibyte },
   /** Who leads (the co-scaler, the learner of a role): the revision is the fencing token. */
-  leases: { ttlMs: 15_000, history: 1 },
-} as const satisfies Record<string, { ttlMs: number; history: number }>;
+  leases: { ttlMs: 15_000, history: 1, maxBytes: mebibyte },
+} as const satisfies Record<string, { ttlMs: number; history: number; maxBytes: number }>;
 
 export type BucketName = keyof typeof buckets;
 
 /** Object-store buckets: files too large for a message. */
 export const objectBuckets = {
-  weights: { maxBytes: 2048 * mebibyte },
+  weights: { maxBytes: 1024 * mebibyte },
   /** Records of judgments that are too large for a key-value entry. */
   records: { maxBytes: 1024 * mebibyte },
 } as const satisfies Record<string, { maxBytes: number }>;

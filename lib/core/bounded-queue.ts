@@ -7,6 +7,8 @@ export interface BoundedQueue<T> {
   /** False, and nothing changed, when full. */
   push(item: T): boolean;
   shift(): T | undefined;
+  /** In order, without taking them. */
+  forEach(visit: (item: T) => void): void;
   /** Empties the queue; the items in order. */
   clear(): T[];
 }
@@ -38,6 +40,9 @@ export function createBoundedQueue<T>(capacity: number): BoundedQueue<T> {
         head = 0;
       } else if (head > 1024 && head * 2 > items.length) compact();
       return item;
+    },
+    forEach(visit) {
+      for (let i = head; i < items.length; i++) visit(items[i] as T);
     },
     clear() {
       const rest = items.slice(head) as T[];

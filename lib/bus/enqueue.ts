@@ -1,0 +1,88 @@
+/**
+ * Putting items into a work queue: acknowledged by the server, once per id.
+ *
+ * A lost answer is asked for again with the same id until the deadline, so a duplicate is dropped by the
+ * server and not queued twice. A full queue refuses at once: the caller knows best whether to wait.
+ */
+import { headers, type NatsConnection } from "@nats-io/transport-node";
+import { backoffMs } from "../core/backoff.js";
+import type { Clock } from "../core/clock.js";
+import { CovoteError, invalid } from "../core/errors.js";
+import type { Random } from "../core/random.js";
+import type { EnqueueOptions } from "./bus.js";
+import { checkSize, traceparentHeader } from "./core-messages.js";
+import { fromJetStream, fromNats } from "./nats-errors.js";
+
+export const messageIdHeader = "Nats-Msg-Id";
+
+export interface JetStreamPublisher {
+  /** Publishes to a subject that a stream listens to. `what` names it in errors. */
+  publish(
+    what: string,
+    subject: string,
+    data: Uint8Array,
+    opts: EnqueueOptions & { extraHeaders?: Record<string, string> },
+  ): Promise<{ duplicate: boolean }>;
+}
+
+const defaultPatienceMs = 10_000;
+const attemptMs = 5000;
+const retryPause = { baseMs: 50, maxMs: 1000 };
+const idPattern = /^[\x20-\x7e]{1,256}$/;
+
+interface Acknowledgement {
+  seq?: number;
+  duplicate?: boolean;
+  error?: { code: number; err_code: number; description: string };
+}
+
+export function createJetStreamPublisher(
+  nc: NatsConnection,
+  clock: Clock,
+  random: Random,
+): JetStreamPublisher {
+  const decoder = new TextDecoder();
+
+  const attempt = async (
+    what: string,
+    subject: string,
+    data: Uint8Array,
+    opts: EnqueueOptions & { extraHeaders?: Record<string, string> },
+    timeoutMs: number,
+  ): Promise<{ duplicate: boolean }> => {
+    const head = headers();
+    head.set(messageIdHeader, opts.id);
+    if (opts.traceparent !== undefined && opts.traceparent !== "") {
+      head.set(traceparentHeader, opts.traceparent);
+    }
+    for (const [key, value] of Object.entries(opts.extraHeaders ?? {})) head.set(key, value);
+    const answer = await nc.request(subject, data, { timeout: timeoutMs, headers: head });
+    const ack = JSON.parse(decoder.decode(answer.data)) as Acknowledgement;
+    if (ack.error !== undefined) throw fromJetStream(what, ack.error.err_code, ack.error.description);
+    return { duplicate: ack.duplicate === true };
+  };
+
+  return {
+    publish: async (what, subject, data, opts) => {
+      if (!idPattern.test(opts.id)) {
+        throw invalid(`${what}.id`, "must be 1 to 256 printable ASCII characters");
+      }
+      checkSize(nc, subject, data);
+      const deadlineAtMs = opts.deadlineAtMs ?? clock.now() + defaultPatienceMs;
+      for (let failures = 1; ; failures++) {
+        const remainingMs = deadlineAtMs - clock.now();
+        if (remainingMs <= 0) throw new CovoteError("deadline_exceeded", `${what}: no answer in time`);
+        if (opts.signal?.aborted) throw new CovoteError("cancelled", `${what} was cancelled`);
+        try {
+          return await attempt(what, subject, data, opts, Math.ceil(Math.min(remainingMs, attemptMs)));
+        } catch (thrown) {
+          const error = fromNats(what, thrown);
+          const lost = error.code === "deadline_exceeded" || error.code === "unavailable";
+          const pauseMs = backoffMs(failures, retryPause, random);
+          if (!lost || nc.isClosed() || clock.now() + pauseMs >= deadlineAtMs) throw error;
+          await clock.sleep(pauseMs, opts.signal === undefined ? {} : { signal: opts.signal });
+        }
+      }
+    },
+  };
+}
