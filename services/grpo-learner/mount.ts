@@ -25,7 +25,13 @@ export function mountGrpoLearner(runtime: Runtime, options: GrpoLearnerMount): v
   const { config, clock, host } = runtime;
   const { threads } = config.training;
   const openTrainer =
-    options.openTrainer ?? (() => openLlamaTrainer({ checkpoint: runtime.checkpoint("policy"), threads }));
+    options.openTrainer ??
+    (() =>
+      openLlamaTrainer({
+        checkpoint: runtime.checkpoint("policy"),
+        threads,
+        temperature: config.policy.temperature,
+      }));
   runtime.mount(serviceName, async () => {
     const trainer = await openTrainer();
     const learner = startGrpoLearner(

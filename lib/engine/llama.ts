@@ -1,0 +1,85 @@
+/** The embedded engine: a small Llama from a checkpoint folder, in a thread of its own. */
+import { invalid } from "../core/errors.js";
+import type { ChatMessage } from "../grm/chat.js";
+import { type Checkpoint, openCheckpoint } from "../llama/checkpoint.js";
+import { type Inference, openInference } from "../llama/inference.js";
+import { createTokenizer } from "../llama/tokenizer.js";
+import { decodeWeights } from "../llama/weights.js";
+import type { EngineStats, GenerativeEngine, ServedWeights } from "./engine.js";
+
+export interface LlamaEngineOptions {
+  /** Folder of a Hugging Face checkpoint. */
+  checkpoint: string;
+  /** Requests run side by side. */
+  slots: number;
+}
+
+export async function openLlamaEngine(options: LlamaEngineOptions): Promise<GenerativeEngine> {
+  const { checkpoint, slots } = options;
+  const model = await openCheckpoint(checkpoint);
+  if (model.config.head !== "lm") {
+    throw invalid(
+      checkpoint,
+      "has a scalar head; a policy or reward model that writes needs a language model",
+    );
+  }
+  const tokenizer = createTokenizer(model);
+  const { version, inference } = await openServed(model, slots);
+  const { maxPositions } = model.config;
+  const promptIds = (messages: readonly ChatMessage[]): number[] => tokenizer.chat(messages);
+
+  return {
+    slots,
+    maxPositions,
+    countTokens: (messages) => promptIds(messages).length,
+    generate: async ({ messages, maxTokens, temperature, seed }, { signal }) => {
+      const startedAt = performance.now();
+      const prompt = promptIds(messages);
+      const stop = [tokenizer.eosTokenId];
+      const sample = await inference.generate({ prompt, maxTokens, temperature, seed, stop }, { signal });
+      return {
+        text: tokenizer.decode(sample.tokens, { skipSpecial: true }),
+        promptIds: Uint32Array.from(prompt),
+        tokenIds: sample.tokens,
+        logprobs: sample.logprobs,
+        finish: sample.finish,
+        cachedTokens: sample.cachedTokens,
+        version: sample.version,
+        engineMs: performance.now() - startedAt,
+      };
+    },
+    ...version,
+    stats: () => statsOf(inference),
+    close: () => inference.close(),
+  };
+}
+
+/** The weights part that generating and scoring engines share. */
+export async function openServed(model: Checkpoint, slots: number) {
+  const { config, metadata } = model;
+  let served = { number: 0, version: metadata.version ?? "initial" };
+  const inference = await openInference({ config, weights: model.weights, version: served.version, slots });
+  return {
+    inference,
+    version: {
+      load: async ({ number, version, safetensors }: ServedWeights): Promise<void> => {
+        const { weights } = decodeWeights(config, safetensors, version);
+        await inference.load(weights, version);
+        served = { number, version };
+      },
+      version: () => served,
+    },
+  };
+}
+
+export function statsOf(inference: Inference): EngineStats {
+  const { running, waiting, generatedTokens, prefilledTokens, cachedTokens, busyMs } = inference.stats();
+  return {
+    running,
+    waiting,
+    slots: inference.slots,
+    generatedTokens,
+    promptTokens: prefilledTokens + cachedTokens,
+    busyMs,
+  };
+}
