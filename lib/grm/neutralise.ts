@@ -16,14 +16,25 @@ export function neutralise(text: string): string {
  * punctuation and invisible characters between the letters make no difference.
  */
 function withoutBlockMarks(text: string): string {
-  return text.replace(/[[［【〔❲⟦]/gu, (bracket: string, at: number) => {
-    const ahead = text
-      .slice(at + 1, at + 1 + 64)
-      .normalize("NFKC")
-      .toLowerCase()
-      .replace(/[^a-z]/g, "");
-    return /^(?:the)?(?:begin|start|end)/.test(ahead) ? "(" : bracket;
-  });
+  return text.replace(/[[［【〔❲⟦]/gu, (bracket: string, at: number) =>
+    opensMark(text, at + 1) ? "(" : bracket,
+  );
+}
+
+const markBeginnings = ["begin", "start", "end", "thebegin", "thestart", "theend"];
+
+/** Whether the letters from `from` on spell a mark. Looks at 64 characters at most: linear over a text. */
+function opensMark(text: string, from: number): boolean {
+  let letters = "";
+  for (const character of text.slice(from, from + 64)) {
+    const plain = character < "\u0080" ? character : character.normalize("NFKC");
+    const letter = plain.toLowerCase();
+    if (!/^[a-z]+$/.test(letter)) continue;
+    letters += letter;
+    if (markBeginnings.some((beginning) => letters.startsWith(beginning))) return true;
+    if (!markBeginnings.some((beginning) => beginning.startsWith(letters))) return false;
+  }
+  return false;
 }
 
 /** Turn marks of common chat templates get a space behind their bracket, so that no tokenizer sees one. */

@@ -103,6 +103,7 @@ function parsePostcards(text: string, n: number): ParsedJudgment | ParseFailure 
       }
     }
   }
+  if (words[at] === "yes" || words[at] === "no") return failure("bad_critique", `more than ${n} verdicts`);
   if (words[at] !== "scores") return unexpected("missing_scores", "`scores`");
   at++;
   const scores: number[] = [];

@@ -33,7 +33,7 @@ export function splitSections(text: string, scoresAt: number): Sections {
   const after = Math.max(criteria?.start ?? -1, analysis?.start ?? -1);
   // The last `Scores` heading before the box; one that lists marks per criterion belongs to the scores too.
   const scores = headings.findLast((heading) => heading.label === "scores" && heading.start > after);
-  const end = scores?.start ?? lineStart(body);
+  const end = scores?.start ?? body.length;
   if (analysis === undefined) {
     if (criteria === undefined) return { principles: "", critique: body.slice(0, end).trim() };
     return { principles: body.slice(criteria.end, Math.max(criteria.end, end)).trim(), critique: "" };
@@ -79,9 +79,4 @@ function labelOf(title: string): Label | null {
     .trim();
   if (words === "") return null;
   return (Object.keys(labels) as Label[]).find((label) => labels[label].test(words)) ?? null;
-}
-
-/** Start of the last line, where the box stands. */
-function lineStart(body: string): number {
-  return body.lastIndexOf("\n") + 1;
 }
