@@ -8,7 +8,7 @@
  * - Activations live on the kernels' stack: `forward` allocates, the caller releases by mark. A pass can go
  *   backward once, while the weights are still those of its forward.
  */
-import type { LlamaConfig } from "./config.js";
+import { checkConfig, type LlamaConfig } from "./config.js";
 import type { Kernels } from "./kernels.js";
 import { createNetworkWeights } from "./network-weights.js";
 import { ropeTables } from "./rope-tables.js";
@@ -72,6 +72,7 @@ export interface Network {
 }
 
 export function createNetwork(config: LlamaConfig, kernels: Kernels): Network {
+  checkConfig(config);
   const { fn } = kernels;
   const { hiddenSize: hidden, intermediateSize: inner, heads, kvHeads, headDim: dim } = config;
   const weights = createNetworkWeights(config, kernels);

@@ -12,7 +12,7 @@
 import { availableParallelism } from "node:os";
 import { CovoteError, invalid } from "../core/errors.js";
 import { type ForwardResult, flatten, gather, plain } from "./batch.js";
-import type { LlamaConfig } from "./config.js";
+import { checkConfig, type LlamaConfig } from "./config.js";
 import { layoutOf } from "./layout.js";
 import { checkSequences, type Shard, shardsOf, type TrainingSequence } from "./shards.js";
 import type { GradientSlot, Job } from "./training-protocol.js";
@@ -99,6 +99,7 @@ interface Held {
 
 export function createLlamaTraining(options: LlamaTrainingOptions): LlamaTraining {
   const { config } = options;
+  checkConfig(config);
   const { size } = layoutOf(config);
   checkNumbers("weights", options.weights, size);
   const threadCount = options.threads ?? availableParallelism();
