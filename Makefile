@@ -1,0 +1,76 @@
+# Everything a person does with covote in a checkout. `make help` lists it.
+#
+# Needs git, Node 20.19 or newer, npm and make. What else is missing is installed by `make setup`: packages
+# into node_modules/, nats-server if there is none.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# Read by .npmrc-less tools too: no colour codes and progress bars in logs.
+NPM := npm --no-fund --no-audit --loglevel=error
+BIN := node_modules/.bin
+ARGS ?=
+SEED ?=
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z][a-z%-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: packages build nats-server ## Install what is missing and compile what changed
+
+.PHONY: run
+run: setup ## Start the cluster here and train the demo policy (SEED=2, ARGS="--steps 400")
+	@node bin/covote.js train $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+.PHONY: test
+test: setup ## Run all tests (ARGS=dist/test/unit/host.test.js for one file)
+	@$(BIN)/vitest run $(ARGS)
+
+.PHONY: verify
+verify: packages build ## Types, lint, contract, generated files and layers: what must hold before a commit
+	@bash scripts/verify.sh
+
+.PHONY: bench
+bench: setup ## Run all benchmarks; the last line is one JSON object
+	@node bin/covote.js bench $(ARGS)
+
+.PHONY: bench-%
+bench-%: setup ## Run one benchmark: bench-votes, bench-llama
+	@node bin/covote.js bench $* $(ARGS)
+
+.PHONY: fmt
+fmt: packages ## Format sources and contract
+	@$(BIN)/biome check --write --log-level=error .
+	@$(BIN)/buf format --write
+
+.PHONY: clean
+clean: ## Remove what was compiled and installed here (runs/ stays)
+	@rm -rf dist node_modules
+
+# --- parts of setup ---------------------------------------------------------------------------------------
+
+.PHONY: node-version
+node-version:
+	@command -v node >/dev/null && command -v npm >/dev/null || \
+	  { echo "covote needs Node 20.19 or newer with npm; none was found in PATH (https://nodejs.org)" >&2; exit 2; }
+	@node scripts/check-node.cjs
+
+# Packages are installed again only when the lockfile is newer than the last installation.
+.PHONY: packages
+packages: node-version node_modules/.covote-installed
+
+node_modules/.covote-installed: package-lock.json package.json .npmrc
+	@echo "installing packages (npm ci)" >&2
+	@$(NPM) ci >&2
+	@touch $@
+
+.PHONY: build
+build: packages
+	@node scripts/build.js
+
+.PHONY: nats-server
+nats-server: build
+	@node scripts/nats-server.js

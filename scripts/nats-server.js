@@ -1,0 +1,9 @@
+/** Makes sure that there is a nats-server: $NATS_SERVER, PATH, or the first way of installing one that works. */
+import { installNatsServer } from "../dist/lib/bus/nats-server.js";
+
+try {
+  await installNatsServer();
+} catch (error) {
+  console.error(`covote: ${error instanceof Error ? error.message : error}`);
+  process.exitCode = 2;
+}
