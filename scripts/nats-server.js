@@ -1,5 +1,5 @@
 /** Makes sure that there is a nats-server: $NATS_SERVER, PATH, or the first way of installing one that works. */
-import { installNatsServer } from "../dist/lib/bus/nats-server.js";
+import { installNatsServer } from "../dist/lib/bus/install-nats-server.js";
 
 try {
   await installNatsServer();

@@ -103,7 +103,7 @@ async function loadVersion(
     log.debug({ role, version: manifest.version }, "serving new weights");
   } catch (cause) {
     log.error(
-      { role, version: manifest.version, err: cause },
+      { role, version: manifest.version, error: cause },
       "new weights could not be served; the old ones stay",
     );
   }
