@@ -4,6 +4,8 @@ import { openLlamaEngine } from "../../lib/engine/llama.js";
 import type { Runtime } from "../../lib/runtime/runtime.js";
 import { startGrmWorker } from "./service.js";
 
+export const serviceName = "grm-worker";
+
 export interface GrmWorkerMount {
   /** Distinguishes the workers of one process; on the votes as their author. */
   name: string;

@@ -18,7 +18,7 @@ import { createLedger, type LedgerBalance } from "../../lib/grpo/ledger.js";
 import { learningRateAt } from "../../lib/grpo/schedule.js";
 import { acceptedAfterRestart, admissible } from "../../lib/grpo/staleness.js";
 import type { Trainer } from "../../lib/trainer/trainer.js";
-import { StepFinished } from "../../lib/wire/gen/covote/v1/learning.js";
+import { type LedgerCounts, StepFinished } from "../../lib/wire/gen/covote/v1/learning.js";
 import type { Experience } from "../../lib/wire/gen/covote/v1/policy.js";
 import { experienceCodec, promptCodec } from "../../lib/wire/messages.js";
 import { createInbox } from "./inbox.js";
@@ -157,6 +157,7 @@ export async function learn(
       askedAtMs.delete(groupId);
     });
     state.step = step + 1;
+    if (state.step === steps) ledger.end();
     const experiences = groups.map(([, experience]) => experience);
     const event = StepFinished.encode({
       runId,
@@ -172,6 +173,7 @@ export async function learn(
       },
       groups: experiences.map(withoutTokens),
       dropped: prepared.dropped.map((reason) => reason ?? ""),
+      ledger: toCounts(ledger.balance()),
     }).finish();
     state.lastEvent = Buffer.from(event).toString("base64");
     await saveState(options.stateDir, trainer, state);
@@ -191,7 +193,7 @@ export async function learn(
   );
   const patrol = clock.every(
     Math.max(250, options.groupPatienceMs / 4),
-    () => void askAgain().catch((err: unknown) => log.warn({ err }, "could not ask again")),
+    () => void askAgain().catch((error: unknown) => log.warn({ error }, "could not ask again")),
     { background: true },
   );
   try {
@@ -203,7 +205,6 @@ export async function learn(
     await askAgain();
     await askAhead();
     while (state.step < steps) await takeStep();
-    ledger.end();
     await loop.drain(5_000);
     return ledger.balance();
   } finally {
@@ -218,6 +219,21 @@ export function groupIdOf(runId: string, index: number): string {
 
 function indexOf(groupId: string): number {
   return Number(groupId.slice(groupId.lastIndexOf("-g") + 2));
+}
+
+function toCounts(balance: LedgerBalance): LedgerCounts {
+  const { submitted, judged, trained, dropped, lost, duplicated, repeated } = balance;
+  return {
+    submitted,
+    judged,
+    trained,
+    droppedNoSpread: dropped.no_spread,
+    droppedNull: dropped.null,
+    droppedStale: dropped.stale,
+    lost,
+    duplicated,
+    repeated,
+  };
 }
 
 /** Token traces are for training; what is told afterwards is text. */

@@ -1,7 +1,76 @@
 /** Where a run's queries come from: a function of the group's index, so that a restart asks the same again. */
-import type { ChatMessage } from "../../lib/grm/chat.js";
+import { readFileSync } from "node:fs";
+import { CovoteError, invalid } from "../../lib/core/errors.js";
+import { createRandom, seedFrom } from "../../lib/core/random.js";
+import { type ChatMessage, isChatMessage } from "../../lib/grm/chat.js";
+import { shippedCheckpoint } from "../../lib/host/covote-config.js";
+import { createQueryStream, renderQuery } from "../../worlds/postcards/query.js";
 
 export interface PromptSource {
   /** The query of the index-th group, counted from 0. */
   query(index: number): ChatMessage[];
+}
+
+/** The demo world's training queries, or those of a JSONL file, in an order that the seed decides. */
+export function openPromptSource(prompts: string, seed: number): PromptSource {
+  return prompts === shippedCheckpoint ? postcardsPrompts(seed) : filePrompts(prompts, seed);
+}
+
+function postcardsPrompts(seed: number): PromptSource {
+  return {
+    query: (index) => {
+      const draw = createQueryStream("train", createRandom(seedFrom(seed, "query", index)));
+      return [{ role: "user", content: renderQuery(draw()) }];
+    },
+  };
+}
+
+function filePrompts(path: string, seed: number): PromptSource {
+  const queries = readQueries(path);
+  return {
+    query: (index) => {
+      const round = Math.floor(index / queries.length);
+      const order = createRandom(seedFrom(seed, "round", round)).shuffle(queries);
+      return order[index % queries.length] ?? [];
+    },
+  };
+}
+
+function readQueries(path: string): ChatMessage[][] {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    const why = (cause as NodeJS.ErrnoException).code ?? String(cause);
+    throw new CovoteError("invalid_argument", `training.prompts: cannot read ${path} (${why})`, {
+      field: "training.prompts",
+      cause,
+    });
+  }
+  const lines = text.split("\n").map((line, i) => ({ line, at: `${path}:${i + 1}` }));
+  const queries = lines.filter(({ line }) => line.trim() !== "").map(({ line, at }) => readQuery(line, at));
+  if (queries.length === 0) throw invalid("training.prompts", `${path} has no queries`);
+  return queries;
+}
+
+function readQuery(line: string, at: string): ChatMessage[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (cause) {
+    throw new CovoteError("invalid_argument", `${at}: is not JSON`, { cause });
+  }
+  const query = (value as { query?: unknown } | null)?.query;
+  if (typeof query === "string" && query !== "") return [{ role: "user", content: query }];
+  if (Array.isArray(query) && query.length > 0 && query.every(isTurn)) return query;
+  throw invalid(at, 'must be {"query": text} or {"query": [{"role", "content"}, …]}');
+}
+
+function isTurn(value: unknown): value is ChatMessage {
+  const turn = value as { role?: unknown; content?: unknown } | null;
+  return (
+    typeof turn?.role === "string" &&
+    typeof turn.content === "string" &&
+    isChatMessage({ role: turn.role, content: turn.content })
+  );
 }

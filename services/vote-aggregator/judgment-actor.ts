@@ -113,7 +113,7 @@ function createBehaviour(
     const options = { id, traceparent: task.traceparent, deadlineAtMs: task.deadlineAtMs };
     bus.enqueue("ballots", data, { ...options, subjectToken: task.priority }).catch((thrown: unknown) => {
       const cause = CovoteError.from(thrown);
-      log.warn({ judgment_id: task.id, ballot_id: ballot.ballotId, err: cause }, "ballot was not queued");
+      log.warn({ judgment_id: task.id, ballot_id: ballot.ballotId, error: cause }, "ballot was not queued");
       if (cause.code === "overloaded") self.offer({ t: "rejected", cause });
     });
   };

@@ -44,10 +44,7 @@ export function createMetaClient(
   /** Settles every item of the batch, whatever happens. */
   const send = async (batch: readonly Waiting[]): Promise<void> => {
     const logits = await ask(batch).catch((error: unknown) => {
-      log.warn(
-        { err: error, votes: batch.length },
-        "meta RM did not answer; votes stay without a meta score",
-      );
+      log.warn({ error, votes: batch.length }, "meta RM did not answer; votes stay without a meta score");
       return new Map<string, number>();
     });
     for (const w of batch) w.resolve(logits.get(w.item.voteId) ?? null);

@@ -45,7 +45,7 @@ export async function startVoteAggregator(
   const actors = createActorSystem({
     clock,
     random,
-    failed: (cause) => log.error({ err: cause }, "the aggregator's actors failed"),
+    failed: (cause) => log.error({ error: cause }, "the aggregator's actors failed"),
   });
   const judge = createJudge(
     {

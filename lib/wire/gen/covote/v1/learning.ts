@@ -18,6 +18,7 @@ export interface StepFinished {
   groups: Experience[];
   /** For each of groups: why it was not trained on; empty when it was. */
   dropped: string[];
+  ledger: LedgerCounts | undefined;
 }
 
 export interface StepFinished_MetricsEntry {
@@ -25,8 +26,24 @@ export interface StepFinished_MetricsEntry {
   value: number;
 }
 
+/** What became of the groups of a run so far. */
+export interface LedgerCounts {
+  submitted: number;
+  judged: number;
+  trained: number;
+  droppedNoSpread: number;
+  droppedNull: number;
+  droppedStale: number;
+  /** Groups without an end when the run had ended. */
+  lost: number;
+  /** Groups trained on more than once. */
+  duplicated: number;
+  /** Repeated deliveries that were recognised and left out. */
+  repeated: number;
+}
+
 function createBaseStepFinished(): StepFinished {
-  return { runId: "", step: 0, metrics: {}, groups: [], dropped: [] };
+  return { runId: "", step: 0, metrics: {}, groups: [], dropped: [], ledger: undefined };
 }
 
 export const StepFinished: MessageFns<StepFinished> = {
@@ -45,6 +62,9 @@ export const StepFinished: MessageFns<StepFinished> = {
     }
     for (const v of message.dropped) {
       writer.uint32(42).string(v!);
+    }
+    if (message.ledger !== undefined) {
+      LedgerCounts.encode(message.ledger, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -105,6 +125,14 @@ export const StepFinished: MessageFns<StepFinished> = {
             message.dropped.push(reader.string());
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.ledger = LedgerCounts.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -141,6 +169,7 @@ export const StepFinished: MessageFns<StepFinished> = {
         : {},
       groups: globalThis.Array.isArray(object?.groups) ? object.groups.map((e: any) => Experience.fromJSON(e)) : [],
       dropped: globalThis.Array.isArray(object?.dropped) ? object.dropped.map((e: any) => globalThis.String(e)) : [],
+      ledger: isSet(object.ledger) ? LedgerCounts.fromJSON(object.ledger) : undefined,
     };
   },
 
@@ -167,6 +196,9 @@ export const StepFinished: MessageFns<StepFinished> = {
     if (message.dropped?.length) {
       obj.dropped = message.dropped;
     }
+    if (message.ledger !== undefined) {
+      obj.ledger = LedgerCounts.toJSON(message.ledger);
+    }
     return obj;
   },
 
@@ -188,6 +220,9 @@ export const StepFinished: MessageFns<StepFinished> = {
     );
     message.groups = object.groups?.map((e) => Experience.fromPartial(e)) || [];
     message.dropped = object.dropped?.map((e) => e) || [];
+    message.ledger = (object.ledger !== undefined && object.ledger !== null)
+      ? LedgerCounts.fromPartial(object.ledger)
+      : undefined;
     return message;
   },
 };
@@ -273,6 +308,225 @@ export const StepFinished_MetricsEntry: MessageFns<StepFinished_MetricsEntry> = 
     const message = createBaseStepFinished_MetricsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? 0;
+    return message;
+  },
+};
+
+function createBaseLedgerCounts(): LedgerCounts {
+  return {
+    submitted: 0,
+    judged: 0,
+    trained: 0,
+    droppedNoSpread: 0,
+    droppedNull: 0,
+    droppedStale: 0,
+    lost: 0,
+    duplicated: 0,
+    repeated: 0,
+  };
+}
+
+export const LedgerCounts: MessageFns<LedgerCounts> = {
+  encode(message: LedgerCounts, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.submitted !== 0) {
+      writer.uint32(8).uint32(message.submitted);
+    }
+    if (message.judged !== 0) {
+      writer.uint32(16).uint32(message.judged);
+    }
+    if (message.trained !== 0) {
+      writer.uint32(24).uint32(message.trained);
+    }
+    if (message.droppedNoSpread !== 0) {
+      writer.uint32(32).uint32(message.droppedNoSpread);
+    }
+    if (message.droppedNull !== 0) {
+      writer.uint32(40).uint32(message.droppedNull);
+    }
+    if (message.droppedStale !== 0) {
+      writer.uint32(48).uint32(message.droppedStale);
+    }
+    if (message.lost !== 0) {
+      writer.uint32(56).uint32(message.lost);
+    }
+    if (message.duplicated !== 0) {
+      writer.uint32(64).uint32(message.duplicated);
+    }
+    if (message.repeated !== 0) {
+      writer.uint32(72).uint32(message.repeated);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LedgerCounts {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLedgerCounts();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.submitted = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.judged = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.trained = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.droppedNoSpread = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.droppedNull = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.droppedStale = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.lost = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.duplicated = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.repeated = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LedgerCounts {
+    return {
+      submitted: isSet(object.submitted) ? globalThis.Number(object.submitted) : 0,
+      judged: isSet(object.judged) ? globalThis.Number(object.judged) : 0,
+      trained: isSet(object.trained) ? globalThis.Number(object.trained) : 0,
+      droppedNoSpread: isSet(object.droppedNoSpread)
+        ? globalThis.Number(object.droppedNoSpread)
+        : isSet(object.dropped_no_spread)
+        ? globalThis.Number(object.dropped_no_spread)
+        : 0,
+      droppedNull: isSet(object.droppedNull)
+        ? globalThis.Number(object.droppedNull)
+        : isSet(object.dropped_null)
+        ? globalThis.Number(object.dropped_null)
+        : 0,
+      droppedStale: isSet(object.droppedStale)
+        ? globalThis.Number(object.droppedStale)
+        : isSet(object.dropped_stale)
+        ? globalThis.Number(object.dropped_stale)
+        : 0,
+      lost: isSet(object.lost) ? globalThis.Number(object.lost) : 0,
+      duplicated: isSet(object.duplicated) ? globalThis.Number(object.duplicated) : 0,
+      repeated: isSet(object.repeated) ? globalThis.Number(object.repeated) : 0,
+    };
+  },
+
+  toJSON(message: LedgerCounts): unknown {
+    const obj: any = {};
+    if (message.submitted !== 0) {
+      obj.submitted = Math.round(message.submitted);
+    }
+    if (message.judged !== 0) {
+      obj.judged = Math.round(message.judged);
+    }
+    if (message.trained !== 0) {
+      obj.trained = Math.round(message.trained);
+    }
+    if (message.droppedNoSpread !== 0) {
+      obj.droppedNoSpread = Math.round(message.droppedNoSpread);
+    }
+    if (message.droppedNull !== 0) {
+      obj.droppedNull = Math.round(message.droppedNull);
+    }
+    if (message.droppedStale !== 0) {
+      obj.droppedStale = Math.round(message.droppedStale);
+    }
+    if (message.lost !== 0) {
+      obj.lost = Math.round(message.lost);
+    }
+    if (message.duplicated !== 0) {
+      obj.duplicated = Math.round(message.duplicated);
+    }
+    if (message.repeated !== 0) {
+      obj.repeated = Math.round(message.repeated);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LedgerCounts>): LedgerCounts {
+    return LedgerCounts.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LedgerCounts>): LedgerCounts {
+    const message = createBaseLedgerCounts();
+    message.submitted = object.submitted ?? 0;
+    message.judged = object.judged ?? 0;
+    message.trained = object.trained ?? 0;
+    message.droppedNoSpread = object.droppedNoSpread ?? 0;
+    message.droppedNull = object.droppedNull ?? 0;
+    message.droppedStale = object.droppedStale ?? 0;
+    message.lost = object.lost ?? 0;
+    message.duplicated = object.duplicated ?? 0;
+    message.repeated = object.repeated ?? 0;
     return message;
   },
 };
