@@ -32,7 +32,7 @@ export interface GrpoLossOptions {
    * 2503.20783).
    */
   aggregation: "token" | "sequence" | "constant";
-  /** Upper bound of a token's importance weight, at least 1; null: none. */
+  /** Upper bound of a token's importance weight, at least 1 + clipHigh (below, the clip acts); null: none. */
   importanceCap: number | null;
   /** Needed by `constant`: the bound of a response's length, in tokens. */
   maxTokens?: number;
@@ -188,8 +188,9 @@ function checkOptions(options: GrpoLossOptions, hasReference: boolean): void {
   if (!(klWeight >= 0 && klWeight < Infinity))
     throw invalid("klWeight", `must be at least 0, got ${klWeight}`);
   if (klWeight > 0 && !hasReference) throw invalid("refLogprobs", "a klWeight above 0 needs a reference");
-  if (importanceCap !== null && !(importanceCap >= 1 && importanceCap < Infinity)) {
-    throw invalid("importanceCap", `must be at least 1, or null for none, got ${importanceCap}`);
+  if (importanceCap !== null && !(importanceCap >= 1 + clipHigh && importanceCap < Infinity)) {
+    const problem = `must be at least 1 + clipHigh (${1 + clipHigh}), or null for none, got ${importanceCap}`;
+    throw invalid("importanceCap", problem);
   }
   if (options.aggregation === "constant" && !(maxTokens !== undefined && maxTokens >= 1)) {
     throw invalid("maxTokens", "the constant aggregation needs the bound of a response's length, at least 1");
