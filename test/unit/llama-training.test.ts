@@ -164,7 +164,7 @@ describe("training a small llama", () => {
       const scores = outputs.map((o) => o[0] as number);
       const { loss, accuracy, coefficients } = binaryCrossEntropy(scores, labels);
       await training.backward(coefficients.map((c) => [c]));
-      await training.apply({ learningRate: 0.01 });
+      await training.apply({ learningRate: 0.003 });
       last = { loss, accuracy };
     }
     expect(last.accuracy).toBe(1);
