@@ -63,6 +63,8 @@ async function serve({ name, args, env }: ServiceProcess, mount: MountService): 
     },
   );
   stopOnSignals(host);
+  // The supervisor that started this process is gone.
+  process.once("disconnect", () => void host.stop("the supervisor is gone"));
   await runtime.start();
   const ready = { name, grpc: runtime.grpcAddress(), metrics: runtime.metricsAddress() };
   process.send?.({ ready });

@@ -1,0 +1,123 @@
+/**
+ * One service as a child process that is kept alive: restarted with a growing pause when it dies, ended with
+ * SIGTERM and, after the drain time, SIGKILL.
+ *
+ * Giving up: more than `maxRestarts` deaths within a minute, or an exit code of 2 (it can never start).
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import type { Clock } from "../../lib/core/clock.js";
+import { deferred } from "../../lib/core/deferred.js";
+import { CovoteError } from "../../lib/core/errors.js";
+import type { Logger } from "../../lib/core/logger.js";
+import { packagePath } from "../../lib/core/package-root.js";
+
+export interface ChildOptions {
+  /** Folder below services/. */
+  service: string;
+  /** Names this instance: log file, bus connection, votes. */
+  id: string;
+  configFile: string;
+  logFile: string;
+  drainTimeoutMs: number;
+  clock: Clock;
+  log: Logger;
+  /** Told about each life's process id. */
+  started?: (pid: number) => void;
+}
+
+export interface Child {
+  readonly id: string;
+  readonly service: string;
+  /** The pid of the current life; null between lives. */
+  pid(): number | null;
+  /** Addresses of the first life, once it is ready. */
+  readonly ready: Promise<{ grpc: string | null; metrics: string }>;
+  /** Resolves when it ended with code 0; rejects when it was given up. Pending while it lives. */
+  readonly done: Promise<void>;
+  stop(): Promise<void>;
+}
+
+const maxRestarts = 10;
+const windowMs = 60_000;
+
+export function startChild(options: ChildOptions): Child {
+  const { service, id, clock, log } = options;
+  const ready = deferred<{ grpc: string | null; metrics: string }>();
+  const done = deferred<void>();
+  ready.promise.catch(() => undefined);
+  done.promise.catch(() => undefined);
+  const deaths: number[] = [];
+  let child: ChildProcess | null = null;
+  let stopping = false;
+  let lastLine = "";
+
+  const giveUp = (why: string): void => {
+    const error = new CovoteError("unavailable", `${id}: ${why}; see ${options.logFile}`);
+    ready.reject(error);
+    done.reject(error);
+  };
+
+  const live = (): void => {
+    const args = ["--config", options.configFile, "--id", id, "--log", options.logFile];
+    const life = fork(packagePath("dist", "services", service, "main.js"), args, {
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+    });
+    child = life;
+    if (life.pid !== undefined) options.started?.(life.pid);
+    life.stderr?.on("data", (text: Buffer) => {
+      lastLine = text.toString().trim().split("\n").at(-1) ?? lastLine;
+    });
+    life.on("message", (message: { ready?: { grpc: string | null; metrics: string } }) => {
+      if (message.ready) ready.resolve(message.ready);
+    });
+    life.on("error", (cause) => giveUp(cause.message));
+    life.on("exit", (code, signal) => ended(code, signal));
+  };
+
+  const ended = (code: number | null, signal: string | null): void => {
+    child = null;
+    if (stopping || code === 0) {
+      done.resolve();
+      return;
+    }
+    if (code === 2) {
+      giveUp(lastLine || "could not start");
+      return;
+    }
+    const now = clock.monotonic();
+    deaths.push(now);
+    const recent = deaths.filter((at) => now - at < windowMs).length;
+    log.warn(
+      { child: id, code, signal, restarts: deaths.length },
+      `${id} died (${signal ?? code}); restarting`,
+    );
+    if (recent > maxRestarts) {
+      giveUp(`died ${recent} times within a minute: ${lastLine}`);
+      return;
+    }
+    clock.after(Math.min(5000, 100 * 2 ** (recent - 1)), () => {
+      if (!stopping) live();
+      else done.resolve();
+    });
+  };
+
+  live();
+  return {
+    id,
+    service,
+    pid: () => child?.pid ?? null,
+    ready: ready.promise,
+    done: done.promise,
+    stop: async () => {
+      stopping = true;
+      if (child === null) {
+        done.resolve();
+        return;
+      }
+      child.kill("SIGTERM");
+      const force = clock.after(options.drainTimeoutMs + 2000, () => child?.kill("SIGKILL"));
+      await done.promise.catch(() => undefined);
+      force.cancel();
+    },
+  };
+}

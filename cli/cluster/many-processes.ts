@@ -1,0 +1,133 @@
+/**
+ * The cluster as processes of this machine: one per service, several grm-workers. They are supervised, write
+ * their logs into the run's folder, and talk over NATS alone.
+ */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { openBus } from "../../lib/bus/open-bus.js";
+import { deferred } from "../../lib/core/deferred.js";
+import { CovoteError } from "../../lib/core/errors.js";
+import { createRandom } from "../../lib/core/random.js";
+import type { CovoteConfig } from "../../lib/host/covote-config.js";
+import { type Child, startChild } from "./child.js";
+import type { Cluster } from "./cluster.js";
+import type { ClusterOptions } from "./one-process.js";
+
+export interface ProcessClusterOptions extends ClusterOptions {
+  /** For configurations and logs of the services. */
+  dir: string;
+}
+
+/** A cluster whose processes can be seen, for `covote up` and for tests that kill them. */
+export interface ProcessCluster extends Cluster {
+  children(): readonly { id: string; service: string; pid: number | null }[];
+}
+
+export async function openProcessCluster(options: ProcessClusterOptions): Promise<ProcessCluster> {
+  const { config, natsUrl, clock, log, dir } = options;
+  const children: Child[] = [];
+  const failed = deferred<never>();
+  failed.promise.catch(() => undefined);
+  for (const folder of ["config", "logs"]) mkdirSync(join(dir, folder), { recursive: true });
+
+  const writeConfig = (id: string, ports: Ports): string => {
+    const file = join(dir, "config", `${id}.json`);
+    writeFileSync(file, JSON.stringify(childConfig(config, natsUrl, ports), null, 2), { mode: 0o600 });
+    return file;
+  };
+  const start = (service: string, id: string, ports: Ports): Child => {
+    const configFile = writeConfig(id, ports);
+    const child = startChild({
+      service,
+      id,
+      configFile,
+      logFile: join(dir, "logs", `${id}.log`),
+      drainTimeoutMs: config.cluster.drainTimeoutMs,
+      clock,
+      log,
+    });
+    children.push(child);
+    return child;
+  };
+
+  const metricsPort = portsFrom(config.metrics.port);
+  const free = (): Ports => ({ grpc: "127.0.0.1:0", metricsPort: metricsPort() });
+  const aggregator = start("vote-aggregator", "vote-aggregator", {
+    grpc: config.grpc.address,
+    metricsPort: metricsPort(),
+  });
+  start("meta-rm", "meta-rm", free());
+  for (let n = 1; n <= config.grm.workers; n++) start("grm-worker", `grm-worker-${n}`, free());
+  const sampler = start("policy-sampler", "policy-sampler", free());
+  for (const child of children) child.done.catch(failed.reject);
+  // A sampler that is restarted has to be found where it was.
+  void sampler.ready.then(({ grpc }) => {
+    if (grpc !== null) writeConfig("policy-sampler", { grpc, metricsPort: 0 });
+  }, ignoreFailure);
+
+  const stopChildren = async (): Promise<void> => {
+    for (const child of [...children].reverse()) await child.stop();
+  };
+  const open = async () => {
+    const [rewards, policy] = await Promise.all([addressOf(aggregator), addressOf(sampler)]);
+    await Promise.all(children.map((child) => child.ready));
+    const bus = await openBus({
+      servers: natsUrl,
+      cluster: config.cluster.name,
+      name: "covote-cli",
+      random: createRandom(config.run.seed),
+      clock,
+    });
+    return { rewards, policy, bus };
+  };
+  const opened = await open().catch(async (cause: unknown) => {
+    await stopChildren();
+    throw cause;
+  });
+
+  let stopping: Promise<void> | null = null;
+  return {
+    natsUrl,
+    ...opened,
+    failed: failed.promise,
+    children: () => children.map((child) => ({ id: child.id, service: child.service, pid: child.pid() })),
+    startLearner: async () => {
+      const learner = start("grpo-learner", "grpo-learner", free());
+      await learner.ready;
+      return { finished: learner.done };
+    },
+    stop: () => {
+      stopping ??= opened.bus.drain(1000).then(stopChildren);
+      return stopping;
+    },
+  };
+}
+
+/** `done` and `failed` tell of it. */
+function ignoreFailure(): void {}
+
+interface Ports {
+  grpc: string;
+  metricsPort: number;
+}
+
+function childConfig(config: CovoteConfig, natsUrl: string, ports: Ports): unknown {
+  return {
+    ...config,
+    nats: { ...config.nats, url: natsUrl },
+    grpc: { ...config.grpc, address: ports.grpc },
+    metrics: { ...config.metrics, port: ports.metricsPort },
+  };
+}
+
+/** The configured port and those above it; free ones when it is 0. */
+function portsFrom(first: number): () => number {
+  let next = first;
+  return () => (first === 0 ? 0 : next++);
+}
+
+async function addressOf(child: Child): Promise<string> {
+  const { grpc } = await child.ready;
+  if (grpc === null) throw new CovoteError("internal", `${child.id} has no gRPC address`);
+  return grpc;
+}

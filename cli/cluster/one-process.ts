@@ -1,0 +1,96 @@
+/** The whole cluster in this process: every service a stage of one host, engines and trainer in threads. */
+import { openBus } from "../../lib/bus/open-bus.js";
+import type { Clock } from "../../lib/core/clock.js";
+import { deferred } from "../../lib/core/deferred.js";
+import { CovoteError } from "../../lib/core/errors.js";
+import type { Logger } from "../../lib/core/logger.js";
+import { createRandom } from "../../lib/core/random.js";
+import type { LedgerBalance } from "../../lib/grpo/ledger.js";
+import type { CovoteConfig } from "../../lib/host/covote-config.js";
+import { createHost, type Host } from "../../lib/host/host.js";
+import { createMetrics } from "../../lib/host/metrics.js";
+import { createRuntime } from "../../lib/runtime/runtime.js";
+import { mountGrmWorker } from "../../services/grm-worker/mount.js";
+import { mountGrpoLearner } from "../../services/grpo-learner/mount.js";
+import { openPromptSource } from "../../services/grpo-learner/prompt-source.js";
+import { mountMetaRm } from "../../services/meta-rm/mount.js";
+import { mountPolicySampler } from "../../services/policy-sampler/mount.js";
+import { mountVoteAggregator } from "../../services/vote-aggregator/mount.js";
+import type { Cluster } from "./cluster.js";
+
+export interface ClusterOptions {
+  config: CovoteConfig;
+  natsUrl: string;
+  clock: Clock;
+  log: Logger;
+}
+
+export async function openOneProcessCluster({
+  config,
+  natsUrl,
+  clock,
+  log,
+}: ClusterOptions): Promise<Cluster> {
+  const metrics = createMetrics({ service: "covote", process: true });
+  const { drainTimeoutMs } = config.cluster;
+  const failed = deferred<never>();
+  failed.promise.catch(() => undefined);
+  const watch = (host: Host): Host => {
+    void host.done.then((end) => {
+      if (end.t === "failed") failed.reject(end.cause);
+    });
+    return host;
+  };
+
+  const host = watch(createHost({ name: "covote", log, clock, drainTimeoutMs, metrics }));
+  const runtime = createRuntime({ host, config, clock, natsUrl });
+  mountMetaRm(runtime);
+  for (let n = 1; n <= config.grm.workers; n++) mountGrmWorker(runtime, { name: `grm-worker-${n}` });
+  mountVoteAggregator(runtime);
+  mountPolicySampler(runtime);
+  await runtime.start();
+  const address = runtime.grpcAddress();
+  if (address === null) throw new CovoteError("internal", "no service of the cluster speaks gRPC");
+  const bus = await openBus({
+    servers: natsUrl,
+    cluster: config.cluster.name,
+    name: "covote-cli",
+    random: createRandom(config.run.seed),
+    clock,
+  });
+
+  let learner: Host | null = null;
+  const startLearner = async (): Promise<{ finished: Promise<void> }> => {
+    const name = "grpo-learner";
+    const ports = { ...config, metrics: { ...config.metrics, port: 0 } };
+    learner = watch(createHost({ name, log, clock, drainTimeoutMs, metrics: metrics.forService(name) }));
+    const learning = createRuntime({ host: learner, config: ports, clock, natsUrl });
+    const finished = deferred<LedgerBalance>();
+    finished.promise.catch(() => undefined);
+    mountGrpoLearner(learning, {
+      prompts: openPromptSource(config.training.prompts, config.run.seed),
+      finished,
+    });
+    await learning.start();
+    return { finished: finished.promise.then(() => undefined) };
+  };
+
+  let stopping: Promise<void> | null = null;
+  const stopAll = async (): Promise<void> => {
+    await learner?.stop("the command has ended");
+    await bus.drain(1000);
+    await host.stop("the command has ended");
+  };
+  return {
+    natsUrl,
+    rewards: address,
+    policy: address,
+    bus,
+    startLearner,
+    failed: failed.promise,
+    stop: () => {
+      stopping ??= stopAll();
+      return stopping;
+    },
+  };
+}

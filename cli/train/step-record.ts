@@ -1,0 +1,41 @@
+/** What a step's event says, as a line of `metrics.jsonl`, with the oracle's word added. */
+import type { StepFinished } from "../../lib/wire/gen/covote/v1/learning.js";
+import type { StepRecord } from "../run/records.js";
+import type { World } from "./world.js";
+
+export function toStepRecord(event: StepFinished, world: World | null, timeS: number): StepRecord {
+  const of = (name: string): number => event.metrics[name] ?? 0;
+  return {
+    step: event.step,
+    time_s: timeS,
+    reward_mean: of("reward_mean"),
+    reward_sd: of("reward_sd"),
+    utility: world === null ? null : meanUtility(event, world),
+    votes: of("votes"),
+    votes_per_s: of("votes_per_s"),
+    reward_latency_ms_p50: of("reward_latency_ms_p50"),
+    reward_latency_ms_p99: of("reward_latency_ms_p99"),
+    loss: of("loss"),
+    kl: of("kl"),
+    entropy: event.metrics.entropy ?? null,
+    grad_norm: of("grad_norm"),
+    clip_fraction: of("clip_fraction"),
+    learning_rate: of("learning_rate"),
+    staleness_mean: of("staleness_mean"),
+    staleness_max: of("staleness_max"),
+    groups: of("groups"),
+    groups_dropped: of("groups_dropped"),
+    nulls: of("nulls"),
+    policy_version: of("policy_version"),
+    response_tokens_mean: of("response_tokens_mean"),
+  };
+}
+
+function meanUtility(event: StepFinished, world: World): number | null {
+  const utilities = event.groups.flatMap(({ rollout }) => {
+    const query = rollout?.prompt?.query?.messages.at(-1)?.content ?? "";
+    return (rollout?.responses ?? []).map((response) => world.utility(query, response.text));
+  });
+  if (utilities.length === 0) return null;
+  return utilities.reduce((sum, value) => sum + value, 0) / utilities.length;
+}

@@ -1,0 +1,173 @@
+/**
+ * `covote train`: one training run on a cluster of its own, from measuring before to the report.
+ *
+ *     prepare → measure before → train → measure after → summary, report
+ *
+ * A run that was interrupted is resumed from its folder: same step, optimiser state and ledger.
+ */
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type NatsServerProcess, startNatsServer } from "../../lib/bus/nats-server.js";
+import { type Clock, systemClock } from "../../lib/core/clock.js";
+import { CovoteError } from "../../lib/core/errors.js";
+import type { CovoteConfig } from "../../lib/host/covote-config.js";
+import { createLogger } from "../../lib/host/log.js";
+import { type LedgerCounts, StepFinished } from "../../lib/wire/gen/covote/v1/learning.js";
+import { stepEvents } from "../../services/grpo-learner/learner.js";
+import type { Cluster } from "../cluster/cluster.js";
+import { openProcessCluster } from "../cluster/many-processes.js";
+import { openOneProcessCluster } from "../cluster/one-process.js";
+import type { Display } from "../run/display.js";
+import type { StepRecord, Summary } from "../run/records.js";
+import type { RunFolder } from "../run/run-folder.js";
+import { createGauge, type Measurement } from "./measure.js";
+import { toStepRecord } from "./step-record.js";
+import { summarise } from "./summarise.js";
+import { type World, worldOf } from "./world.js";
+
+export interface TrainOptions {
+  /** With `run.dir` set to the run's folder. */
+  config: CovoteConfig;
+  folder: RunFolder;
+  /** Every service a process of its own. */
+  processes: boolean;
+  display: Display;
+  /** Aborted by SIGINT and SIGTERM: stop in order; the run can be resumed. */
+  signal: AbortSignal;
+  startedAtMs: number;
+}
+
+export interface TrainResult {
+  summary: Summary;
+  before: Measurement | null;
+  after: Measurement | null;
+  queries: number;
+}
+
+export async function train(options: TrainOptions): Promise<TrainResult> {
+  const { config, folder, display } = options;
+  const clock = systemClock();
+  const log = createLogger({
+    name: "covote",
+    level: config.log.level,
+    destination: folder.file("logs", "covote.log"),
+  });
+  display.begin("preparing", "starting nats-server and services");
+  const nats = config.nats.url === null ? await startNatsServer({ dataDir: folder.file("nats"), log }) : null;
+  const natsUrl = nats?.url ?? config.nats.url ?? "";
+  try {
+    const clusterOptions = { config, natsUrl, clock, log };
+    const cluster = options.processes
+      ? await openProcessCluster({ ...clusterOptions, dir: folder.path })
+      : await openOneProcessCluster(clusterOptions);
+    try {
+      return await run({ ...options, cluster, clock, nats });
+    } finally {
+      await cluster.stop();
+    }
+  } finally {
+    await nats?.stop();
+    log.flush();
+    if (nats !== null && existsSync(folder.file("summary.json"))) {
+      rmSync(folder.file("nats"), { recursive: true, force: true });
+    }
+  }
+}
+
+interface Running extends TrainOptions {
+  cluster: Cluster;
+  clock: Clock;
+  nats: NatsServerProcess | null;
+}
+
+async function run(running: Running): Promise<TrainResult> {
+  const { config, folder, display, cluster, clock, signal } = running;
+  const world = worldOf(config.training.prompts);
+  const gauge = world === null ? null : createGauge(cluster, config, world, clock);
+  try {
+    display.begin("evaluating before", "");
+    const before = await measureBefore(folder, () => gauge?.measure(display.progress) ?? null);
+    if (before !== null) display.detail(utilityLine(before, world));
+
+    display.begin("training", "");
+    const trainingStartedAt = clock.monotonic();
+    const earlierS = folder.records().at(-1)?.time_s ?? 0;
+    const ledger = await trainToEnd(running, world, trainingStartedAt, earlierS);
+    const trainingS = earlierS + (clock.monotonic() - trainingStartedAt) / 1000;
+    signal.throwIfAborted();
+
+    display.begin("evaluating after", "");
+    await gauge?.serves(`${folder.name}-policy-${config.training.steps}`, 30_000);
+    const after = (await gauge?.measure(display.progress)) ?? null;
+    if (after !== null) display.detail(utilityLine(after, world));
+
+    const summary = await summarise({
+      config,
+      bus: cluster.bus,
+      records: folder.records(),
+      ledger,
+      before,
+      after,
+      seconds: { total: (clock.now() - running.startedAtMs) / 1000, training: trainingS },
+    });
+    folder.writeSamples({ before: before?.cards ?? [], after: after?.cards ?? [] });
+    folder.writeSummary(summary);
+    await folder.writeReport();
+    return { summary, before, after, queries: world?.heldOut.length ?? 0 };
+  } finally {
+    gauge?.close();
+  }
+}
+
+/** Measured once: a resumed run keeps the figures of its start. */
+async function measureBefore(
+  folder: RunFolder,
+  measure: () => Promise<Measurement> | null,
+): Promise<Measurement | null> {
+  const path = folder.file("before.json");
+  if (existsSync(path)) return JSON.parse(readFileSync(path, "utf8")) as Measurement;
+  const measured = await measure();
+  if (measured !== null) writeFileSync(path, JSON.stringify(measured));
+  return measured;
+}
+
+/** Follows the learner to its end; resolves with the ledger of the last step. */
+async function trainToEnd(
+  { cluster, folder, display, clock, signal, config }: Running,
+  world: World | null,
+  startedAt: number,
+  earlierS: number,
+): Promise<LedgerCounts> {
+  let ledger: LedgerCounts | undefined;
+  const onStep = (data: Uint8Array): void => {
+    const event = StepFinished.decode(data);
+    if (event.runId !== folder.name) return;
+    const timeS = earlierS + (clock.monotonic() - startedAt) / 1000;
+    const record: StepRecord = toStepRecord(event, world, timeS);
+    if (folder.append(record)) display.step(record);
+    if (event.step >= config.training.steps) ledger = event.ledger;
+  };
+  const events = cluster.bus.subscribe(cluster.bus.subjects.events(stepEvents), {}, onStep);
+  await cluster.bus.flush();
+  const stopped = new Promise<never>((_, reject) => {
+    const stop = (): void =>
+      reject(new CovoteError("cancelled", "stopped; go on with covote train --resume"));
+    if (signal.aborted) stop();
+    signal.addEventListener("abort", stop, { once: true });
+  });
+  stopped.catch(() => undefined);
+  try {
+    const learner = await cluster.startLearner();
+    await Promise.race([learner.finished, cluster.failed, stopped]);
+    await cluster.bus.flush();
+  } finally {
+    await events.drain();
+  }
+  if (ledger === undefined) {
+    throw new CovoteError("internal", "the run ended without the event of its last step");
+  }
+  return ledger;
+}
+
+function utilityLine(measured: Measurement, world: World | null): string {
+  return `oracle utility ${measured.utility.toFixed(3)} on ${world?.heldOut.length ?? 0} held-out queries`;
+}
