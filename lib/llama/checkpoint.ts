@@ -8,8 +8,9 @@
  * - Saving is all or nothing: the folder appears, or is replaced, by a rename. (Replacing takes two renames;
  *   a crash between them leaves the former folder beside it, as `NAME.old-*`.)
  */
-import { mkdir, mkdtemp, open, readFile, rename, rm } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { randomUUID } from "node:crypto";
+import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import { CovoteError, invalid } from "../core/errors.js";
 import type { LlamaConfig } from "./config.js";
 import { parseConfigJson, toConfigJson } from "./config-json.js";
@@ -91,13 +92,15 @@ export async function saveCheckpoint(
     }),
   };
   const target = resolve(dir);
-  await mkdir(dirname(target), { recursive: true });
-  const temporary = await mkdtemp(`${target}.tmp-`);
+  const suffix = randomUUID().slice(0, 8);
+  const temporary = `${target}.tmp-${suffix}`;
   try {
+    await mkdir(temporary, { recursive: true });
     for (const [name, content] of Object.entries(files)) await writeSynced(join(temporary, name), content);
-    await moveInto(temporary, target);
+    await moveInto(temporary, target, `${target}.old-${suffix}`);
   } catch (thrown) {
-    await rm(temporary, { recursive: true, force: true });
+    // What went wrong first is what matters; a leftover temporary folder harms nobody.
+    await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
     if (thrown instanceof CovoteError) throw thrown;
     throw new CovoteError(
       "failed_precondition",
@@ -110,8 +113,7 @@ export async function saveCheckpoint(
   }
 }
 
-async function moveInto(temporary: string, target: string): Promise<void> {
-  const former = `${target}.old-${basename(temporary).split(".tmp-").at(-1)}`;
+async function moveInto(temporary: string, target: string, former: string): Promise<void> {
   let replaced = true;
   try {
     await rename(target, former);

@@ -28,6 +28,8 @@ export interface InferenceOptions {
   kvBytes?: number;
   /** Requests waiting for a slot at most; beyond: `overloaded`. Default 4096. */
   maxWaiting?: number;
+  /** Module of the thread. Default: `inference-worker.js` beside this file; tests put another in its place. */
+  thread?: URL;
 }
 
 export type InferenceRequest = Omit<SampleRequest, "id">;
@@ -85,9 +87,10 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
     slots,
     prefillRows: options.prefillRows ?? (config.head === "lm" ? 128 : 256),
     kvBytes: options.kvBytes,
-    maxWaiting,
+    // Requests reach the thread before it has given out slots, so there all of them may wait.
+    maxWaiting: slots + maxWaiting,
   };
-  const worker = new Worker(new URL("./inference-worker.js", import.meta.url), {
+  const worker = new Worker(options.thread ?? new URL("./inference-worker.js", import.meta.url), {
     workerData: setup,
     name: "covote-llama",
   });
@@ -184,7 +187,8 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
   const scoreOne = async (tokens: readonly number[], signal?: AbortSignal): Promise<number | CovoteError> => {
     try {
       checkSequence(tokens, config);
-      const reply = await request((id) => ({ t: "score", id, tokens }), signal);
+      const copy = [...tokens];
+      const reply = await request((id) => ({ t: "score", id, tokens: copy }), signal);
       return (reply as Extract<Reply, { t: "scored" }>).score;
     } catch (thrown) {
       const error = CovoteError.from(thrown);
@@ -203,7 +207,10 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
       if (config.head !== "lm")
         throw invalid("config.head", "a scalar model cannot generate; use a language model");
       checkRequest({ ...sample, id: "" }, config);
-      const { prompt, maxTokens, temperature, seed, stop } = sample;
+      const { maxTokens, temperature, seed } = sample;
+      // Copies: the message is made later, when the caller may have changed his arrays.
+      const prompt = [...sample.prompt];
+      const stop = [...sample.stop];
       const build = (id: string): Command => ({
         t: "sample",
         id,
