@@ -4,12 +4,10 @@
  * which gives them 1 to 10 like any other.
  */
 import { invalid } from "../core/errors.js";
-import { readBoxedScores } from "./boxed-scores.js";
 import { deepseekGrm } from "./deepseek.js";
 import { conversationBlock, referenceBlock, responseBlocks } from "./deepseek-blocks.js";
 import type { Grammar } from "./judgment.js";
-import { parseFailure } from "./judgment.js";
-import { splitSections } from "./sections.js";
+import { parseProseJudgment } from "./prose-judgment.js";
 
 export const deepseekSingle: Grammar = {
   name: "deepseek-grm-single",
@@ -31,13 +29,7 @@ export const deepseekSingle: Grammar = {
     ];
     return [{ role: "user", content: parts.join("\n\n") }];
   },
-  parse(text, n) {
-    const boxed = readBoxedScores(text, n, { lowest: 0, highest: 1 });
-    const parts = splitSections(text, boxed.at);
-    return boxed.ok
-      ? { ok: true, scores: boxed.scores, ...parts }
-      : parseFailure(boxed.kind, boxed.message, parts);
-  },
+  parse: (text, n) => parseProseJudgment(text, n, { lowest: 0, highest: 1 }),
   metaConversation: deepseekGrm.metaConversation,
   maxTokens: deepseekGrm.maxTokens,
 };

@@ -5,12 +5,10 @@
  * The wording is covote's; the parts and their order are the paper's, so that a model trained on that format
  * finds what it expects. One response, two or a list go through the same prompt and the same parser.
  */
-import { readBoxedScores } from "./boxed-scores.js";
 import { conversationBlock, referenceBlock, responseBlocks } from "./deepseek-blocks.js";
 import type { Grammar } from "./judgment.js";
-import { parseFailure } from "./judgment.js";
 import { withoutControlTokens } from "./neutralise.js";
-import { splitSections } from "./sections.js";
+import { parseProseJudgment } from "./prose-judgment.js";
 
 export const deepseekGrm: Grammar = {
   name: "deepseek-grm",
@@ -29,13 +27,7 @@ export const deepseekGrm: Grammar = {
     ];
     return [{ role: "user", content: parts.join("\n\n") }];
   },
-  parse(text, n) {
-    const boxed = readBoxedScores(text, n, { lowest: 1, highest: 10 });
-    const parts = splitSections(text, boxed.at);
-    return boxed.ok
-      ? { ok: true, scores: boxed.scores, ...parts }
-      : parseFailure(boxed.kind, boxed.message, parts);
-  },
+  parse: (text, n) => parseProseJudgment(text, n, { lowest: 1, highest: 10 }),
   metaConversation({ query, responses, judgmentText }) {
     // The request is kept to one line so that the judgment has room.
     const request = "Score the responses to the last user turn of this conversation.";

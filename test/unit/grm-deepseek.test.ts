@@ -104,6 +104,15 @@ test("deepseek parser: one, two and seven responses go through the same parser",
   });
 });
 
+test("deepseek parser: a box in a reasoning model's thoughts is no score", () => {
+  const thoughts = "<think>\nMaybe \\boxed{2, 9}?\n</think>\n";
+  expect(deepseekGrm.parse(thoughts + judgment, 2)).toMatchObject({ ok: true, scores: [8, 3] });
+  expect(deepseekGrm.parse(`${thoughts}Both are fine.`, 2)).toMatchObject({ kind: "missing_scores" });
+  expect(deepseekGrm.parse("<think>\nMaybe \\boxed{2, 9}?", 2)).toMatchObject({ kind: "truncated" });
+  // The opening mark may be part of the chat template.
+  expect(deepseekGrm.parse(`\\boxed{2, 9} or </think>${judgment}`, 2)).toMatchObject({ scores: [8, 3] });
+});
+
 test("deepseek parser: a failed judgment still shows its criteria and analysis", () => {
   const failed = deepseekGrm.parse(judgment.replace("8, 3", "8"), 2);
   expect(failed).toMatchObject({
