@@ -109,6 +109,13 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
     pending.clear();
     for (const { reject } of all) reject(dead);
   };
+  /** The thread keeps the process alive only while something is pending. */
+  const take = (id: string): Pending | undefined => {
+    const waiter = pending.get(id);
+    pending.delete(id);
+    if (pending.size === 0) worker.unref();
+    return waiter;
+  };
   const flush = (): void => {
     const commands = outbox;
     outbox = [];
@@ -127,11 +134,12 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
       if (signal?.aborted) return reject(abortError(signal));
       const id = `${nextId++}`;
       const onAbort = (): void => {
-        pending.delete(id);
+        take(id);
         send({ t: "cancel", id });
         reject(abortError(signal as AbortSignal));
       };
       const done = signal === undefined ? (): void => {} : aborts.watch(signal, onAbort);
+      worker.ref();
       pending.set(id, {
         settle(reply) {
           done();
@@ -163,9 +171,7 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
   const onBundle = (bundle: Bundle): void => {
     totals = bundle.totals;
     for (const reply of bundle.replies) {
-      const waiter = pending.get(reply.id);
-      pending.delete(reply.id);
-      waiter?.settle(reply);
+      take(reply.id)?.settle(reply);
     }
   };
 
@@ -184,6 +190,8 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
       reject(dead);
     });
   });
+  worker.unref();
+
   const scoreOne = async (tokens: readonly number[], signal?: AbortSignal): Promise<number | CovoteError> => {
     try {
       checkSequence(tokens, config);

@@ -68,7 +68,22 @@ export function createTokenizer(files: TokenizerFiles): LlamaTokenizer {
       );
     }
   };
-  const encode = (text: string): number[] => tokenizer.encode(text, { add_special_tokens: false }).ids;
+  const encode = (text: string): number[] => {
+    let ids: (number | undefined)[];
+    try {
+      ids = tokenizer.encode(text, { add_special_tokens: false }).ids;
+    } catch (cause) {
+      throw new CovoteError(
+        "invalid_argument",
+        `tokenizer.json: cannot encode (${oneLine(cause)}); use a tokenizer of transformers`,
+        { field: "tokenizer.json", cause },
+      );
+    }
+    // The library leaves holes where a word is unknown and the tokenizer has no token for that.
+    if (ids.includes(undefined))
+      throw invalid("text", "holds words that the model does not know; use its words");
+    return ids as number[];
+  };
 
   return {
     encode,

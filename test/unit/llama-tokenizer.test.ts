@@ -1,4 +1,6 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { CovoteError } from "../../lib/core/errors.js";
 import { createTokenizer } from "../../lib/llama/tokenizer.js";
 import { wordLevelTokenizerJson } from "../../lib/llama/tokenizer-json.js";
 import { tinyCheckpoint } from "../support/tiny-llama.js";
@@ -79,6 +81,38 @@ describe("wrong input is an invalid_argument", () => {
   test("no end token", () => {
     const { eos_token: _, ...tokenizerConfig } = good.tokenizerConfig;
     expect(() => createTokenizer({ ...good, tokenizerConfig })).toThrow(/eos_token: must be a token/);
+  });
+
+  test("an unknown word where the tokenizer has no unknown token", () => {
+    const { unk_token: _, ...tokenizerConfig } = good.tokenizerConfig;
+    const vocab = { w0: 0, "</s>": 1 };
+    const tokenizerJson = { ...good.tokenizerJson, added_tokens: [], model: { type: "WordLevel", vocab } };
+    const tokenizer = createTokenizer({ tokenizerJson, tokenizerConfig, chatTemplate: null });
+    expect(tokenizer.unknownTokenId).toBeNull();
+    expect(tokenizer.encode("w0 w0")).toEqual([0, 0]);
+    expect(() => tokenizer.encode("w0 zeppelin")).toThrow(/^text: holds words that the model does not know/);
+  });
+
+  test("property: any field of either file replaced by any JSON works or is a CovoteError", () => {
+    const part = fc.constantFrom("tokenizerJson", "tokenizerConfig") as fc.Arbitrary<
+      "tokenizerJson" | "tokenizerConfig"
+    >;
+    fc.assert(
+      fc.property(part, fc.nat(), fc.json({ maxDepth: 3 }), fc.string(), (which, index, value, text) => {
+        const keys = Object.keys(good[which]);
+        const key = keys[index % keys.length] as string;
+        try {
+          const tokenizer = createTokenizer({
+            ...good,
+            [which]: { ...good[which], [key]: JSON.parse(value) as unknown },
+          });
+          tokenizer.decode(tokenizer.encode(text));
+        } catch (thrown) {
+          expect(thrown).toBeInstanceOf(CovoteError);
+        }
+      }),
+      { numRuns: 300 },
+    );
   });
 
   test("words that are none, or there twice", () => {
