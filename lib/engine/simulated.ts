@@ -21,7 +21,7 @@ import {
   serviceMs,
   validateSimulation,
 } from "./simulated-fate.js";
-import { createSlots } from "./simulated-slots.js";
+import { createSlots, type Stay } from "./simulated-slots.js";
 import { countWords, wordIds } from "./simulated-words.js";
 
 export interface SimulatedEngineOptions {
@@ -43,6 +43,8 @@ export interface SimulatedEngineOptions {
   spoil?: (text: string) => string;
   clock?: Clock;
   version?: { number: number; version: string };
+  /** Told when a request leaves the engine: what a direct call would have cost, apart from waiting. */
+  left?: (request: GenerateRequest, stay: Stay) => void;
 }
 
 export interface SimulatedStats extends EngineStats {
@@ -105,6 +107,7 @@ export function createSimulatedEngine(options: SimulatedEngineOptions): Simulate
     const tokens = { prompt: promptIds.length - cachedTokens, completion: tokenIds.length };
     const takesMs = fate === "hang" ? Infinity : serviceMs(request.seed ^ ownSeed, tokens, latency);
     const stay = await line.occupy(takesMs, signal);
+    options.left?.(request, stay);
     if (stay.end === "done" || stay.servedMs > 0) promptTokens += promptIds.length;
     if (stay.end !== "done") {
       // What was sampled until then, so that the accounts are honest about wasted work.

@@ -1,0 +1,83 @@
+/**
+ * The yardstick: what JetStream itself does with equal messages, in the same process against the same server.
+ *
+ * One message = publish with the server's word that it has it, delivery to a pull consumer, acknowledgement.
+ * Publishing and consuming run at the same time, as they do in the cluster.
+ */
+import {
+  AckPolicy,
+  DiscardPolicy,
+  jetstream,
+  jetstreamManager,
+  RetentionPolicy,
+  StorageType,
+} from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
+
+export interface RawRun {
+  messagesPerS: number;
+}
+
+const publishesInFlight = 256;
+const prefetch = 500;
+const stream = "bench_raw";
+const subject = "bench.raw";
+
+export async function measureRawJetStream(options: {
+  url: string;
+  messages: number;
+  messageBytes: number;
+}): Promise<RawRun> {
+  const { url, messages, messageBytes } = options;
+  await using publisher = await connection(url);
+  await using worker = await connection(url);
+  const jsm = await jetstreamManager(publisher.nc);
+  await jsm.streams.add({
+    name: stream,
+    subjects: [subject],
+    retention: RetentionPolicy.Workqueue,
+    storage: StorageType.Memory,
+    discard: DiscardPolicy.New,
+    max_msgs: 100_000,
+  });
+  try {
+    await jsm.consumers.add(stream, {
+      durable_name: "worker",
+      ack_policy: AckPolicy.Explicit,
+      max_ack_pending: 4096,
+    });
+    const consumer = await jetstream(worker.nc).consumers.get(stream, "worker");
+    const payload = new Uint8Array(messageBytes).fill(120);
+    const js = jetstream(publisher.nc);
+    let acknowledged = 0;
+    const startedMs = performance.now();
+    const all = new Promise<void>((resolve) => {
+      void consumer.consume({
+        max_messages: prefetch,
+        callback: (msg) => {
+          msg.ack();
+          acknowledged += 1;
+          if (acknowledged === messages) resolve();
+        },
+      });
+    });
+    let left = messages;
+    const publishSome = async (): Promise<void> => {
+      while (left > 0) {
+        left -= 1;
+        await js.publish(subject, payload);
+      }
+    };
+    await Promise.all(Array.from({ length: publishesInFlight }, publishSome));
+    await all;
+    await worker.nc.flush();
+    return { messagesPerS: (1000 * messages) / (performance.now() - startedMs) };
+  } finally {
+    await jsm.streams.delete(stream);
+  }
+}
+
+async function connection(url: string) {
+  const nc = await connect({ servers: url });
+  return { nc, [Symbol.asyncDispose]: () => nc.close() };
+}

@@ -1,0 +1,264 @@
+/**
+ * What the vote path costs: the real aggregator and workers over a real nats-server, engines simulated.
+ *
+ * - `votes_per_s_ratio`: votes a second from Score call to answer, with engines that take no time, against what
+ *   JetStream alone does with messages of the size of a vote. Both in turn, in one process: a ratio of medians.
+ * - `heap_growth_mb`: heap in use after 200,000 of those votes against before, both after full collections.
+ * - `added_latency_ms`: Score calls for one vote, Poisson arrivals at half of what the cluster can take; the
+ *   latency from the time a call was due, less the time that its engine spent on it. Waiting anywhere counts
+ *   as added. `added_latency_group_ms`: the same for whole groups, less the time of their slowest vote.
+ * - `utilisation`: 64 engines of 8 slots with log-normal latencies under more work than they can take; slot
+ *   time taken against all there is, between ramp-up and drain.
+ */
+import { createRandom } from "../lib/core/random.js";
+import { type Bench, type BenchResult, figure } from "./bench.js";
+import { type BenchCluster, type BenchClusterOptions, scoreRequest, startBenchCluster } from "./cluster.js";
+import { settledHeapMb } from "./heap.js";
+import { closedLoop, createLatencies, openLoop } from "./load.js";
+import { type BenchNatsServer, startBenchNatsServer } from "./nats-server.js";
+import { measureRawJetStream } from "./raw-jetstream.js";
+
+type Say = (line: string) => void;
+
+/** A group as training has it, with votes as for a careful answer: 2 panels × 8 votes. */
+const group = { responses: 8, votes: 8 };
+const votesPerGroup = 16;
+const single = { responses: 4, votes: 1 };
+/** Groups asked for at a time: enough that nothing waits for a client. */
+const groupsInFlight = 48;
+
+const warmUpVotes = 20_000;
+const measuredVotes = 200_000;
+const parts = 5;
+const rawMessages = 40_000;
+
+const addedLatency = { fixedMs: 40, sigma: 0.4 };
+const latencySeconds = 15;
+
+const fleet = { workers: 64, slots: 8, latency: { fixedMs: 400, sigma: 0.5 } };
+const rampUpMs = 4000;
+const utilisationMs = 12_000;
+
+export const benchVotes: Bench = async (say) => {
+  const nats = await startBenchNatsServer();
+  try {
+    const speed = await measureSpeed(nats, say);
+    const one = await measureAddedLatency(nats, single, say);
+    const whole = await measureAddedLatency(nats, group, say);
+    const utilisation = await measureUtilisation(nats, say);
+    return result(nats, speed, one, whole, utilisation);
+  } finally {
+    await nats.stop();
+  }
+};
+
+interface Speed {
+  votesPerS: number;
+  rawPerS: number;
+  ratio: number;
+  voteBytes: number;
+  heapGrowthMb: number;
+}
+
+async function measureSpeed(nats: BenchNatsServer, say: Say): Promise<Speed> {
+  return withCluster({ natsUrl: nats.url, workers: 4, slots: 16, latency: {} }, async (cluster) => {
+    say(`warming up with ${warmUpVotes} votes`);
+    let bytes = 0;
+    let messages = 0;
+    const untap = cluster.tapVotes((size) => {
+      bytes += size;
+      messages += 1;
+    });
+    await askGroups(cluster, warmUpVotes / votesPerGroup);
+    untap();
+    const voteBytes = Math.round(bytes / messages);
+    const raw = () => measureRawJetStream({ url: nats.url, messages: rawMessages, messageBytes: voteBytes });
+    const rates: { votes: number; raw: number }[] = [];
+    await raw();
+    const heapBeforeMb = await settledHeapMb();
+    for (let part = 1; part <= parts; part++) {
+      const votesPerS = await askGroups(cluster, measuredVotes / parts / votesPerGroup);
+      const { messagesPerS } = await raw();
+      rates.push({ votes: votesPerS, raw: messagesPerS });
+      say(`part ${part} of ${parts}: ${whole(votesPerS)} votes/s, raw ${whole(messagesPerS)} messages/s`);
+    }
+    const heapGrowthMb = (await settledHeapMb()) - heapBeforeMb;
+    return {
+      votesPerS: median(rates.map((r) => r.votes)),
+      rawPerS: median(rates.map((r) => r.raw)),
+      ratio: median(rates.map((r) => r.votes / r.raw)),
+      voteBytes,
+      heapGrowthMb,
+    };
+  });
+}
+
+/** Votes a second. */
+async function askGroups(cluster: BenchCluster, count: number): Promise<number> {
+  const random = createRandom(7);
+  let votes = 0;
+  const { seconds } = await closedLoop({ inFlight: groupsInFlight, count }, async (seed) => {
+    const answer = await cluster.score(scoreRequest(random, { ...group, seed }));
+    votes += answer.rewards.every((r) => r.value !== undefined) ? (answer.cost?.votes ?? 0) : 0;
+  });
+  return votes / seconds;
+}
+
+interface AddedLatency {
+  p50: number;
+  p99: number;
+  scoresPerS: number;
+}
+
+async function measureAddedLatency(
+  nats: BenchNatsServer,
+  shape: { responses: number; votes: number },
+  say: Say,
+): Promise<AddedLatency> {
+  const capacity = await withCluster(
+    { natsUrl: nats.url, workers: 4, slots: 16, latency: {} },
+    async (cluster) => {
+      const random = createRandom(3);
+      const ask = async (seed: number): Promise<void> => {
+        await cluster.score(scoreRequest(random, { ...shape, seed }));
+      };
+      await closedLoop({ inFlight: groupsInFlight, count: 1000 }, ask);
+      const count = 2000;
+      const { seconds } = await closedLoop({ inFlight: groupsInFlight, count }, ask);
+      return count / seconds;
+    },
+  );
+  const perS = capacity / 2;
+  const votesPerScore = Math.ceil(shape.responses / 4) * shape.votes;
+  const meanS = (addedLatency.fixedMs / 1000) * Math.exp(addedLatency.sigma ** 2 / 2);
+  const workers = 8;
+  // Half of the slots busy, too.
+  const slots = Math.max(8, Math.ceil((2 * perS * votesPerScore * meanS) / workers));
+  say(
+    `added latency: ${whole(perS)} calls/s of ${votesPerScore} votes, ${workers} engines of ${slots} slots`,
+  );
+  const slowest = new Map<string, number>();
+  const served = (id: string, ms: number): void => {
+    slowest.set(id, Math.max(ms, slowest.get(id) ?? 0));
+  };
+  const options = { natsUrl: nats.url, workers, slots, latency: addedLatency, served };
+  return withCluster(options, async (cluster) => {
+    const random = createRandom(4);
+    let latencies = createLatencies();
+    const ask = async (seed: number, dueMs: number): Promise<void> => {
+      const { judgmentId } = await cluster.score(scoreRequest(random, { ...shape, seed }));
+      latencies.record(performance.now() - dueMs - (slowest.get(judgmentId) ?? 0));
+      slowest.delete(judgmentId);
+    };
+    await openLoop({ perS, count: Math.ceil(perS * 3), random }, ask);
+    latencies = createLatencies();
+    await openLoop({ perS, count: Math.ceil(perS * latencySeconds), random }, ask);
+    return { p50: latencies.percentile(50), p99: latencies.percentile(99), scoresPerS: perS };
+  });
+}
+
+async function measureUtilisation(nats: BenchNatsServer, say: Say): Promise<number> {
+  say(`utilisation: ${fleet.workers} engines of ${fleet.slots} slots for ${utilisationMs / 1000} s`);
+  return withCluster({ natsUrl: nats.url, ...fleet }, async (cluster) => {
+    const random = createRandom(5);
+    // Three times as many votes as there are slots.
+    const inFlight = Math.ceil((3 * fleet.workers * fleet.slots) / votesPerGroup);
+    let over = false;
+    const load = closedLoop({ inFlight, count: Infinity }, async (seed) => {
+      if (over) return new Promise<void>(() => {});
+      await cluster.score(scoreRequest(random, { ...group, seed }));
+    });
+    void load;
+    const slotMs = (): number => cluster.engines.reduce((sum, engine) => sum + engine.stats().slotMs, 0);
+    await pause(rampUpMs);
+    const from = { slotMs: slotMs(), ms: performance.now() };
+    await pause(utilisationMs);
+    const used = slotMs() - from.slotMs;
+    const offered = (performance.now() - from.ms) * fleet.workers * fleet.slots;
+    over = true;
+    return used / offered;
+  });
+}
+
+async function withCluster<T>(
+  options: BenchClusterOptions,
+  run: (cluster: BenchCluster) => Promise<T>,
+): Promise<T> {
+  const cluster = await startBenchCluster(options);
+  try {
+    return await run(cluster);
+  } finally {
+    await cluster.close();
+  }
+}
+
+function result(
+  nats: BenchNatsServer,
+  speed: Speed,
+  one: AddedLatency,
+  groups: AddedLatency,
+  utilisation: number,
+): BenchResult {
+  const ms = (value: number): string => `${value.toFixed(2)} ms`;
+  return {
+    title: `votes: Score call → ballots → votes → tally → answer, nats-server ${nats.version}`,
+    figures: [
+      figure("votes a second, engines take no time", whole(speed.votesPerS)),
+      figure(`JetStream messages a second, ${speed.voteBytes} bytes each`, whole(speed.rawPerS)),
+      figure("ratio of the two", speed.ratio.toFixed(3), "at least 0.25", speed.ratio >= 0.25),
+      figure(
+        `added latency of a vote, p50, at ${whole(one.scoresPerS)} calls/s`,
+        ms(one.p50),
+        "at most 3 ms",
+        one.p50 <= 3,
+      ),
+      figure("added latency of a vote, p99", ms(one.p99), "at most 15 ms", one.p99 <= 15),
+      figure(
+        `added latency of a group of ${votesPerGroup} votes, p50, at ${whole(groups.scoresPerS)} calls/s`,
+        ms(groups.p50),
+      ),
+      figure("added latency of a group, p99", ms(groups.p99)),
+      figure(
+        "utilisation of 64 engines of 8 slots",
+        utilisation.toFixed(3),
+        "at least 0.95",
+        utilisation >= 0.95,
+      ),
+      figure(
+        "heap growth over 200,000 votes",
+        `${speed.heapGrowthMb.toFixed(1)} MB`,
+        "flat: at most 5 MB",
+        speed.heapGrowthMb <= 5,
+      ),
+    ],
+    json: {
+      votes_per_s: round(speed.votesPerS, 0),
+      raw_messages_per_s: round(speed.rawPerS, 0),
+      votes_per_s_ratio: round(speed.ratio, 3),
+      vote_message_bytes: speed.voteBytes,
+      added_latency_ms: { p50: round(one.p50, 2), p99: round(one.p99, 2) },
+      added_latency_load_votes_per_s: round(one.scoresPerS, 0),
+      added_latency_group_ms: { p50: round(groups.p50, 2), p99: round(groups.p99, 2) },
+      added_latency_group_load_votes_per_s: round(groups.scoresPerS * votesPerGroup, 0),
+      utilisation: round(utilisation, 3),
+      heap_growth_mb: round(speed.heapGrowthMb, 1),
+    },
+  };
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+}
+
+function whole(value: number): string {
+  return Math.round(value).toLocaleString("en-US");
+}
+
+function round(value: number, digits: number): number {
+  return Number(value.toFixed(digits));
+}
