@@ -65,6 +65,7 @@ async function serve({ name, args, env }: ServiceProcess, mount: MountService): 
   stopOnSignals(host);
   // The supervisor that started this process is gone.
   process.once("disconnect", () => void host.stop("the supervisor is gone"));
+  process.channel?.unref();
   await runtime.start();
   const ready = { name, grpc: runtime.grpcAddress(), metrics: runtime.metricsAddress() };
   process.send?.({ ready });

@@ -65,13 +65,13 @@ export async function castVote(
   }
   const parsed = grammar.parse(generation.text, ballot.responses.length);
   const vote = emptyVote(voter, ballot, ticket, generation);
+  const { principles, critique } = parsed;
   if (!parsed.ok) {
     const cut = generation.finish === "length" ? ", the text reached its token limit" : "";
     const failure = `${parsed.kind}: ${parsed.message}${cut}`;
-    return { ...vote, nullReason: toWireNullReason("unparsable"), failure };
+    return { ...vote, principles, critique, nullReason: toWireNullReason("unparsable"), failure };
   }
-  const { principles, critique, scores } = parsed;
-  return { ...vote, principles, critique, scores: [...scores] };
+  return { ...vote, principles, critique, scores: [...parsed.scores] };
 }
 
 /** A vote without scores, for a ballot that no worker could serve. */
