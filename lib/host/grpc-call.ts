@@ -75,7 +75,9 @@ export function bidi<Q, A>(
 ): MountedStream<ServerDuplexStream<Q, A>> & handleBidiStreamingCall<Q, A> {
   return (call: ServerDuplexStream<Q, A>, _none?: undefined, scope: CallScope = bareScope) => {
     const open = openCall(call, scope);
-    const requests = abortable(call as AsyncIterable<Q>, open.context.signal);
+    // The usual iterator destroys the whole call when the client has sent all, answers included.
+    const incoming = call.iterator({ destroyOnReturn: false }) as AsyncIterableIterator<Q>;
+    const requests = abortable({ [Symbol.asyncIterator]: () => incoming }, open.context.signal);
     void sendAll(call, handler(requests, open.context), open);
   };
 }
@@ -101,7 +103,9 @@ function openCall(call: AnyCall, scope: CallScope): OpenCall {
   const ended = scope.begin(call.getPath());
   const abort = (code: "cancelled" | "deadline_exceeded"): void => {
     const what =
-      code === "cancelled" ? "the client cancelled the call" : "the deadline of the call has passed";
+      code === "cancelled"
+        ? "the client cancelled the call or went away"
+        : "the deadline of the call has passed";
     aborter.abort(new CovoteError(code, what));
   };
   const timer = Number.isFinite(deadline.atMs)

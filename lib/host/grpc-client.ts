@@ -19,7 +19,7 @@ import {
 import { type Clock, systemClock } from "../core/clock.js";
 import { CovoteError } from "../core/errors.js";
 import type { TraceContext } from "../core/trace-context.js";
-import { fromServiceError } from "../wire/status.js";
+import { fromServiceError, isAnswered } from "../wire/status.js";
 import { defaultMaxMessageBytes } from "./grpc.js";
 import { traceIntoMetadata } from "./trace.js";
 
@@ -87,6 +87,12 @@ export function createGrpcClient(options: GrpcClientOptions): GrpcClient {
     const noConnection = /^(No connection established|Name resolution failed|.*ECONNREFUSED)/;
     if (error.code === "unavailable" && noConnection.test(error.message)) return unreachable(thrown);
     if (error.code === "cancelled" && signal?.aborted) return CovoteError.from(signal.reason);
+    // Nobody here cancelled and the server did not say so: it was cut off while it answered.
+    if (error.code === "cancelled" && !isAnswered(thrown)) {
+      return new CovoteError("unavailable", `${what}: ${address} went away during the call`, {
+        cause: thrown,
+      });
+    }
     return error;
   };
 

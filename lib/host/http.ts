@@ -51,8 +51,12 @@ export interface HttpServer {
 
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const clock = options.clock ?? systemClock();
+  let stopping: Promise<void> | undefined;
   const server = createServer((request, response) => {
-    void answer(options, request, response);
+    void answer(options, request, response, () => {
+      // A connection that is kept alive would hold up the shutdown when its last request is answered.
+      if (stopping !== undefined) response.shouldKeepAlive = false;
+    });
   });
   const port = await listen(server, options);
 
@@ -63,7 +67,6 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     await closed;
     timer.cancel();
   }
-  let stopping: Promise<void> | undefined;
   return {
     address: { host: options.address.host, port },
     stop: (deadline) => {
@@ -106,6 +109,7 @@ async function answer(
   options: HttpServerOptions,
   incoming: IncomingMessage,
   outgoing: ServerResponse,
+  beforeAnswer: () => void,
 ): Promise<void> {
   const aborter = new AbortController();
   outgoing.on("close", () => {
@@ -121,10 +125,12 @@ async function answer(
       signal: aborter.signal,
       text: (maxBytes) => readText(incoming, maxBytes),
     });
+    beforeAnswer();
     send(outgoing, reply);
   } catch (thrown) {
     const error = CovoteError.from(thrown);
     if (error.code === "internal") options.log.error({ path: incoming.url, error }, error.message);
+    beforeAnswer();
     sendError(outgoing, error);
   }
 }

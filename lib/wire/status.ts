@@ -35,7 +35,7 @@ export function fromServiceError(thrown: unknown): CovoteError {
   if (field !== undefined) detail.field = field;
   const retryAfterMs = Number(text(thrown.metadata, retryAfterKey));
   if (Number.isFinite(retryAfterMs) && retryAfterMs >= 0) detail.retryAfterMs = retryAfterMs;
-  return new CovoteError(codeOf(thrown.code), thrown.details || thrown.message, detail);
+  return new CovoteError(codeOf(thrown), thrown.details || thrown.message, detail);
 }
 
 export function isServiceError(thrown: unknown): thrown is ServiceError {
@@ -44,6 +44,11 @@ export function isServiceError(thrown: unknown): thrown is ServiceError {
     typeof (thrown as Partial<ServiceError>).code === "number" &&
     "details" in thrown
   );
+}
+
+/** True when the error is a covote server's own answer, not one that gRPC made up on the way. */
+export function isAnswered(thrown: unknown): boolean {
+  return isServiceError(thrown) && text(thrown.metadata, codeKey) !== undefined;
 }
 
 /** Statuses that only other servers and proxies send. */
@@ -55,8 +60,10 @@ const foreign: Record<number, ErrorCode> = {
   16: "failed_precondition", // UNAUTHENTICATED
 };
 
-function codeOf(status: number): ErrorCode {
-  return codeOfStatus.get(status) ?? foreign[status] ?? "internal";
+function codeOf(error: ServiceError): ErrorCode {
+  // gRPC itself says "resource exhausted" to a message over the limit, but trying again will not help.
+  if (/message .*larger than max/i.test(error.details)) return "invalid_argument";
+  return codeOfStatus.get(error.code) ?? foreign[error.code] ?? "internal";
 }
 
 function text(metadata: Metadata | undefined, key: string): string | undefined {
