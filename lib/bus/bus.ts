@@ -18,6 +18,8 @@ export interface MessageMeta {
   readonly subject: string;
   readonly traceparent?: string;
   readonly reply?: string;
+  /** When the requester stops waiting: milliseconds since the epoch. */
+  readonly deadlineAtMs?: number;
 }
 
 export interface Subscription {

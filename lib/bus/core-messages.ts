@@ -13,12 +13,14 @@ import {
   type Subscription as NatsSubscription,
 } from "@nats-io/transport-node";
 import { createBoundedQueue } from "../core/bounded-queue.js";
+import type { Clock } from "../core/clock.js";
 import { CovoteError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
 import type { Bus, BusEvent, MessageMeta, Subscription } from "./bus.js";
 import { errorFromHeaders, errorHeaders, fromNats } from "./nats-errors.js";
 
 export const traceparentHeader = "traceparent";
+const deadlineHeader = "Covote-Deadline-At-Ms";
 
 export type CoreMessages = Pick<Bus, "publish" | "subscribe" | "request" | "respond">;
 
@@ -27,7 +29,11 @@ const defaultBacklog = 1024;
 /** Handlers of one subscription that run at a time before it is called slow. */
 const slowAt = 10_000;
 
-export function createCoreMessages(nc: NatsConnection, events: EventStream<BusEvent>): CoreMessages {
+export function createCoreMessages(
+  nc: NatsConnection,
+  clock: Clock,
+  events: EventStream<BusEvent>,
+): CoreMessages {
   const report = (subject: string, cause: unknown): void =>
     events.publish({ type: "handler-error", subject, cause });
 
@@ -89,12 +95,10 @@ export function createCoreMessages(nc: NatsConnection, events: EventStream<BusEv
         new CovoteError("cancelled", `${what} was cancelled`, { cause: opts.signal?.reason });
       if (opts.signal?.aborted) throw cancelled();
       if (!(opts.timeoutMs > 0)) throw new CovoteError("deadline_exceeded", `${what}: no time left`);
-      const trace = opts.traceparent;
+      const head = withTrace(opts.traceparent ?? "");
+      head.set(deadlineHeader, String(Math.floor(clock.now() + opts.timeoutMs)));
       const answer = nc
-        .request(subject, data, {
-          timeout: Math.ceil(opts.timeoutMs),
-          ...(trace === undefined || trace === "" ? {} : { headers: withTrace(trace) }),
-        })
+        .request(subject, data, { timeout: Math.ceil(opts.timeoutMs), headers: head })
         .catch((cause: unknown) => {
           throw fromNats(what, cause);
         });
@@ -153,16 +157,18 @@ function answerError(msg: Msg, error: CovoteError): void {
 
 export function metaOf(msg: Msg): MessageMeta {
   const traceparent = msg.headers?.get(traceparentHeader);
+  const deadlineAtMs = Number(msg.headers?.get(deadlineHeader) || Number.NaN);
   return {
     subject: msg.subject,
     ...(traceparent === undefined || traceparent === "" ? {} : { traceparent }),
     ...(msg.reply === undefined || msg.reply === "" ? {} : { reply: msg.reply }),
+    ...(Number.isFinite(deadlineAtMs) ? { deadlineAtMs } : {}),
   };
 }
 
 function withTrace(traceparent: string): MsgHdrs {
   const out = headers();
-  out.set(traceparentHeader, traceparent);
+  if (traceparent !== "") out.set(traceparentHeader, traceparent);
   return out;
 }
 

@@ -103,7 +103,7 @@ function createNatsBus(parts: Parts): NatsBus {
   const { nc, jsm, clock, random, subjects, topology, owns, id, capabilities } = parts;
   const { inboxPrefix } = parts.opts;
   const events = createEventStream<BusEvent>();
-  const core = createCoreMessages(nc, events);
+  const core = createCoreMessages(nc, clock, events);
   const publisher = createJetStreamPublisher(nc, clock, random);
   const deadLetters = createDeadLetterWriter(publisher, subjects, clock, events);
   const loops = new Set<OwnedWorkLoop>();

@@ -185,7 +185,8 @@ export function createWorkLoop(opts: WorkLoopOptions): OwnedWorkLoop {
       const want = higherQuiet ? free - outstanding : owed;
       if (want > 0) {
         channel.source.pull(want);
-        channel.activeAtMs = clock.monotonic();
+        // With pulls still unanswered the channel is known to be empty; asking for more changes nothing.
+        if (outstanding === 0) channel.activeAtMs = clock.monotonic();
       }
       higherQuiet &&= clock.monotonic() - channel.activeAtMs >= quietMs;
     }
