@@ -6,8 +6,15 @@ export interface Cancellations {
   /** Cancels a judgment, or single votes of it; aborts those that run. */
   cancel(judgmentId: string, voteIds: readonly string[]): void;
   isCancelled(judgmentId: string, voteId: string): boolean;
-  /** A signal that is aborted when the vote is cancelled; call `release` when the vote has ended. */
-  watch(judgmentId: string, voteId: string): { signal: AbortSignal; release: () => void };
+  /** A running vote; call `release` when it has ended. */
+  watch(judgmentId: string, voteId: string): WatchedVote;
+}
+
+export interface WatchedVote {
+  /** Aborted when the vote is cancelled, or by `abort`. */
+  readonly signal: AbortSignal;
+  abort(): void;
+  release(): void;
 }
 
 export function createCancellations(capacity = 4096): Cancellations {
@@ -46,6 +53,7 @@ export function createCancellations(capacity = 4096): Cancellations {
       if (remembered.has(judgmentId) || remembered.has(voteId)) controller.abort();
       return {
         signal: controller.signal,
+        abort: () => controller.abort(),
         release: () => {
           votes.delete(voteId);
           if (votes.size === 0) running.delete(judgmentId);

@@ -4,6 +4,8 @@
  * - A ballot is acknowledged when all its votes are out; a failing engine gives it back for another worker,
  *   and on its last delivery the votes are reported as `engine_unavailable`.
  * - Votes that were cancelled, or whose deadline has passed, are dropped, not cast.
+ * - It has room for another ballot as long as the engine has a free slot, counted in votes: a ballot of which
+ *   one slow vote is left holds one slot, not a ballot's worth of them.
  */
 
 import type { Bus, WorkItem } from "../../lib/bus/bus.js";
@@ -19,7 +21,7 @@ import type { Grammar } from "../../lib/grm/grammar.js";
 import type { Metrics } from "../../lib/host/metrics.js";
 import type { Ballot, Vote, VoteTicket } from "../../lib/wire/gen/covote/v1/judging.js";
 import { ballotCodec, cancelVotesCodec, voteCodec } from "../../lib/wire/messages.js";
-import { createCancellations } from "./cancellations.js";
+import { createCancellations, type WatchedVote } from "./cancellations.js";
 import { workerMetrics } from "./metrics.js";
 import { type BallotPrompt, ballotPrompt, castVote, failed, type Voter } from "./vote.js";
 
@@ -67,19 +69,38 @@ export async function startGrmWorker(
     ballot: Ballot,
     prompt: BallotPrompt,
     ticket: VoteTicket,
-    signal: AbortSignal,
+    { signal, release }: WatchedVote,
   ): Promise<CovoteError | null> => {
-    const watch = cancellations.watch(ballot.judgmentId, ticket.voteId);
-    const either = AbortSignal.any([signal, watch.signal]);
     try {
-      if (either.aborted) return null;
-      report(ballot, await castVote(voter, ballot, prompt, ticket, either));
+      if (signal.aborted) return null;
+      report(ballot, await castVote(voter, ballot, prompt, ticket, signal));
       return null;
     } catch (thrown) {
       const error = CovoteError.from(thrown);
       return error.code === "cancelled" ? null : error;
     } finally {
-      watch.release();
+      release();
+      openVotes--;
+      makeRoom();
+    }
+  };
+
+  /** One listener for all votes of the ballot: a derived signal for each costs more than the vote's message. */
+  const castAll = async (ballot: Ballot, prompt: BallotPrompt, stop: AbortSignal) => {
+    const watched = ballot.tickets.map((t) => cancellations.watch(ballot.judgmentId, t.voteId));
+    const abortAll = (): void => {
+      for (const vote of watched) vote.abort();
+    };
+    if (stop.aborted) abortAll();
+    stop.addEventListener("abort", abortAll, { once: true });
+    openVotes += ballot.tickets.length;
+    makeRoom();
+    try {
+      return await Promise.all(
+        ballot.tickets.map((t, i) => cast(ballot, prompt, t, watched[i] as WatchedVote)),
+      );
+    } finally {
+      stop.removeEventListener("abort", abortAll);
     }
   };
 
@@ -101,7 +122,7 @@ export async function startGrmWorker(
       refuse(CovoteError.from(thrown));
       return;
     }
-    const outcomes = await Promise.all(ballot.tickets.map((t) => cast(ballot, prompt, t, item.signal)));
+    const outcomes = await castAll(ballot, prompt, item.signal);
     const failure = outcomes.find((error) => error !== null);
     if (failure !== undefined && failure !== null) {
       if (item.deliveryCount < defaultQueues.ballots.maxDeliver) throw failure;
@@ -111,8 +132,12 @@ export async function startGrmWorker(
     await bus.flush();
   };
 
-  const concurrency = Math.ceil(engine.slots / Math.max(1, options.votesPerBallot)) + 1;
-  const loop = bus.work("ballots", { concurrency }, handle);
+  let openVotes = 0;
+  const ballotsFor = (votes: number): number =>
+    Math.ceil(Math.max(0, votes) / Math.max(1, options.votesPerBallot));
+  const loop = bus.work("ballots", { concurrency: ballotsFor(engine.slots) }, handle);
+  const makeRoom = (): void =>
+    loop.resize(Math.max(1, loop.inFlight() + ballotsFor(engine.slots - openVotes)));
 
   return {
     stop: async (deadline) => {
