@@ -2,7 +2,7 @@
 import { installNatsServer } from "../dist/lib/bus/install-nats-server.js";
 
 try {
-  await installNatsServer();
+  await installNatsServer({ env: process.env });
 } catch (error) {
   console.error(`covote: ${error instanceof Error ? error.message : error}`);
   process.exitCode = 2;

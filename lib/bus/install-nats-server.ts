@@ -11,7 +11,8 @@ import { findNatsServer, natsServerMissing, toolsFolder } from "./nats-server.js
 export interface InstallOptions {
   /** A line about what is being done. Default: standard error. */
   log?: (line: string) => void;
-  env?: NodeJS.ProcessEnv;
+  /** Where `NATS_SERVER` and `PATH` are looked up; main files pass theirs. */
+  env: NodeJS.ProcessEnv;
 }
 
 interface Way {
@@ -27,8 +28,8 @@ const goPins = [
 ] as const;
 
 /** Path of nats-server, installed now if there was none. */
-export async function installNatsServer(opts: InstallOptions = {}): Promise<string> {
-  const env = opts.env ?? process.env;
+export async function installNatsServer(opts: InstallOptions): Promise<string> {
+  const { env } = opts;
   const log = opts.log ?? ((line: string) => void process.stderr.write(`${line}\n`));
   const present = findNatsServer(env);
   if (present !== undefined) return present;

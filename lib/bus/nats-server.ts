@@ -34,7 +34,7 @@ export function toolsFolder(): string {
 }
 
 /** Path of the executable, or undefined. `invalid_argument` when `$NATS_SERVER` names none. */
-export function findNatsServer(env: NodeJS.ProcessEnv = process.env): string | undefined {
+export function findNatsServer(env: NodeJS.ProcessEnv): string | undefined {
   const named = env.NATS_SERVER;
   if (named !== undefined && named !== "") {
     if (isExecutable(named)) return named;
@@ -71,6 +71,8 @@ export interface NatsServerOptions {
   maxFileBytes?: number;
   /** Largest message. Default 8 MiB. */
   maxPayloadBytes?: number;
+  /** Where `NATS_SERVER` and `PATH` are looked up; main files pass theirs. */
+  env: NodeJS.ProcessEnv;
   /** Default: found as `findNatsServer` does. */
   executable?: string;
   log?: Logger;
@@ -98,7 +100,7 @@ const pollMs = 10;
 const mebibyte = 1024 * 1024;
 
 export async function startNatsServer(opts: NatsServerOptions): Promise<NatsServerProcess> {
-  const executable = opts.executable ?? findNatsServer();
+  const executable = opts.executable ?? findNatsServer(opts.env);
   if (executable === undefined) throw natsServerMissing();
   const { dataDir } = opts;
   const log = opts.log ?? silentLogger;

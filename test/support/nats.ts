@@ -26,7 +26,7 @@ export interface TestNats extends AsyncDisposable {
 
 export async function startNats(opts: Partial<NatsServerOptions> = {}): Promise<TestNats> {
   const dataDir = await mkdtemp(join(tmpdir(), "covote-nats-"));
-  const server = await startNatsServer({ dataDir, ...opts });
+  const server = await startNatsServer({ dataDir, env: process.env, ...opts });
   const buses: NatsBus[] = [];
   return {
     server,
