@@ -2,10 +2,18 @@
 import { invalid } from "../core/errors.js";
 import type { LlamaConfig } from "./config.js";
 import type { Kernels } from "./kernels.js";
-import type { SampleRequest } from "./sampler.js";
+
+/** The part of a sampling request that has limits. */
+interface LimitedRequest {
+  prompt: readonly number[];
+  maxTokens: number;
+  temperature: number;
+  seed: number;
+  stop: readonly number[];
+}
 
 /** Throws unless the request could run on this model. */
-export function checkRequest(request: SampleRequest, config: LlamaConfig): void {
+export function checkRequest(request: LimitedRequest, config: LlamaConfig): void {
   const { prompt, maxTokens, temperature, seed, stop } = request;
   checkTokens("prompt", prompt, config);
   if (!Number.isInteger(maxTokens) || maxTokens < 1) {
