@@ -52,7 +52,10 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     destination: folder.file("logs", "covote.log"),
   });
   display.begin("preparing", "starting nats-server and services");
-  const nats = config.nats.url === null ? await startNatsServer({ dataDir: folder.file("nats"), env: process.env, log }) : null;
+  const nats =
+    config.nats.url === null
+      ? await startNatsServer({ dataDir: folder.file("nats"), env: process.env, log })
+      : null;
   const natsUrl = nats?.url ?? config.nats.url ?? "";
   try {
     const clusterOptions = { config, natsUrl, clock, log };
