@@ -5,6 +5,7 @@
 import { openBus } from "../lib/bus/open-bus.js";
 import { systemClock } from "../lib/core/clock.js";
 import { deadlineIn } from "../lib/core/deadline.js";
+import { newId } from "../lib/core/ids.js";
 import { silentLogger } from "../lib/core/logger.js";
 import { createRandom, type Random } from "../lib/core/random.js";
 import { createSimulatedEngine, type SimulatedEngine } from "../lib/engine/simulated.js";
@@ -136,7 +137,7 @@ export function scoreRequest(
 ): ScoreRequest {
   const card = (): string => Array.from({ length: 9 }, () => random.pick(words)).join(" ");
   return {
-    requestId: "",
+    requestId: `bench-${newId()}`,
     query: { messages: [{ role: "user", content: "query to friend from river be question thanks ." }] },
     responses: Array.from({ length: options.responses }, () => ({ text: card(), tokens: undefined })),
     options: {

@@ -28,6 +28,8 @@ import type { AggregatorMetrics } from "./metrics.js";
 
 export interface JudgeRequest {
   id: string;
+  /** The id was made for this request, so there is no record of it to look for. */
+  freshId: boolean;
   query: readonly ChatMessage[];
   responses: readonly Response[];
   votes: number;
@@ -149,7 +151,8 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
   return {
     judge: async (request, { signal }) => {
       const digest = digestOf(request);
-      const kept = running.has(request.id) ? null : await records.get(request.id);
+      const look = !request.freshId && !running.has(request.id);
+      const kept = look ? await records.get(request.id) : null;
       const known = running.get(request.id);
       const other = kept?.requestDigest ?? known?.digest;
       if (other !== undefined && other !== digest) {

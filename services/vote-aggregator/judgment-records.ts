@@ -1,6 +1,7 @@
 /**
  * The record behind a reward, and where it is kept: everything that `GetJudgment` answers, for a day.
- * Records that are too large for a key-value entry go to the object store.
+ * Records that are too large for a key-value entry go to the object store; an empty entry says so, which makes
+ * it one question, not two, to know that there is no record.
  */
 import type { Bus } from "../../lib/bus/bus.js";
 import { CovoteError } from "../../lib/core/errors.js";
@@ -12,6 +13,8 @@ import type { CastVote, Outcome, VoteOutcome } from "./judgment.js";
 
 /** A NATS message holds 1 MiB; headers and the envelope need some of it. */
 const maxEntryBytes = 900_000;
+/** The entry of a record that is in the object store; no judgment encodes to nothing. */
+const elsewhere = new Uint8Array(0);
 
 export interface JudgmentRecords {
   put(judgment: Judgment): Promise<void>;
@@ -24,12 +27,17 @@ export async function openJudgmentRecords(bus: Bus): Promise<JudgmentRecords> {
   return {
     put: async (judgment) => {
       const bytes = judgmentCodec.encode(judgment);
-      if (bytes.length <= maxEntryBytes) await entries.put(judgment.judgmentId, bytes);
-      else await objects.put(judgment.judgmentId, bytes);
+      if (bytes.length <= maxEntryBytes) {
+        await entries.put(judgment.judgmentId, bytes);
+        return;
+      }
+      await objects.put(judgment.judgmentId, bytes);
+      await entries.put(judgment.judgmentId, elsewhere);
     },
     get: async (judgmentId) => {
       const entry = await entries.get(judgmentId);
-      if (entry !== null) return judgmentCodec.decode(entry.value);
+      if (entry === null) return null;
+      if (entry.value.length > 0) return judgmentCodec.decode(entry.value);
       try {
         return judgmentCodec.decode(await objects.get(judgmentId));
       } catch (thrown) {

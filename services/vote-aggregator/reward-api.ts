@@ -132,6 +132,7 @@ export function toJudgeRequest(
   return {
     ...rest,
     id: requestId === "" ? `j-${newId()}` : requestId,
+    freshId: requestId === "",
     query: query.filter(isChatMessage),
     responses: request.responses,
     metaKeep: metaKeep === 0 ? null : metaKeep,

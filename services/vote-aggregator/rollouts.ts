@@ -45,6 +45,7 @@ function toRequest(rollout: Rollout, clock: Clock, votesPerBallot: number): Judg
   if (responses.length === 0) throw invalid("rollout.responses", "is empty; a group needs at least one");
   return {
     id: parseId("rollout.prompt.group_id", prompt.groupId),
+    freshId: false,
     query: (prompt.query?.messages ?? []).filter(isChatMessage),
     responses,
     votes: plan.votes,
