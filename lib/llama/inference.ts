@@ -214,7 +214,7 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
     async generate(sample, { signal } = {}) {
       if (config.head !== "lm")
         throw invalid("config.head", "a scalar model cannot generate; use a language model");
-      checkRequest({ ...sample, id: "" }, config);
+      checkRequest(sample, config);
       const { maxTokens, temperature, seed } = sample;
       // Copies: the message is made later, when the caller may have changed his arrays.
       const prompt = [...sample.prompt];
