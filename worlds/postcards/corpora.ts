@@ -24,7 +24,13 @@ export const maxPanelSize = 4;
  * The writer that the policy imitates before any reward: it knows how cards look, but heeds its query little.
  * Half the gap to a perfect card is habit that reinforcement learning has to find out.
  */
-export const mediocreHabits: Habits = { greeting: 0.36, topic: 0.48, request: 0.4, stray: 0.1 };
+export const mediocreHabits: Habits = {
+  greeting: 0.36,
+  topic: 0.48,
+  request: 0.4,
+  stray: 0.1,
+  excess: 0.05,
+};
 
 export function createCardStream(seed: number, split: Split = "train"): () => Card {
   const random = createRandom(seedFrom("postcards cards", seed));
@@ -68,15 +74,20 @@ export function mixedPanelSize(random: Random): number {
   return draw < 0.4 ? 3 : maxPanelSize;
 }
 
-/** A writer of any quality, better ones more often. */
+/**
+ * A writer of any quality, better ones more often. Every third one stuffs: he says what pleases whether asked
+ * or not, which is what a policy tries first when it is rewarded by a model that doesn't mind.
+ */
 function drawHabits(random: Random): Habits {
   const level = 1 - random.next() ** 1.3 * 0.85;
   const around = (middle: number): number => Math.min(1, Math.max(0, middle + 0.2 * random.normal()));
+  const stuffs = random.next() < 0.33;
   return {
     greeting: around(level),
     topic: around(level),
     request: around(level),
-    stray: Math.max(0, (1 - level) * 0.25 * random.next()),
+    stray: stuffs ? random.next() : (1 - level) * 0.2 * random.next(),
+    excess: stuffs ? 0.5 * random.next() : 0.05,
   };
 }
 

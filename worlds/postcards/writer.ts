@@ -32,6 +32,8 @@ export interface Habits {
   request: number;
   /** Puts in one of the extras that nobody asked for (each for itself). */
   stray: number;
+  /** Says an extra twice, in other words (each for itself). */
+  excess: number;
 }
 
 export function writeCard(query: Query, habits: Habits, random: Random): string {
@@ -45,9 +47,11 @@ export function writeCard(query: Query, habits: Habits, random: Random): string 
   );
   const body = random.shuffle([...topicWordsOf[place]]).slice(0, topicCount);
   for (const extra of ["number", "colour"] as const) {
-    if (chosen.includes(extra)) body.splice(random.below(body.length + 1), 0, pickExtra(extra, random));
+    for (const word of chosen.includes(extra) ? pickExtras(extra, habits, random) : []) {
+      body.splice(random.below(body.length + 1), 0, word);
+    }
   }
-  if (chosen.includes("thanks")) body.push(pickExtra("thanks", random));
+  if (chosen.includes("thanks")) body.push(...pickExtras("thanks", habits, random));
   const closing = chosen.includes("question") ? ["?"] : [];
   const bare = opening.length + body.length + closing.length;
   const spare = random.shuffle(fillers);
@@ -58,11 +62,22 @@ export function writeCard(query: Query, habits: Habits, random: Random): string 
   return [...opening, ...body, ...closing].slice(0, maxCardWords).join(" ");
 }
 
-/** One small damage: a word said twice, lost, swapped, replaced or put in, or the end cut off. */
+/**
+ * One small damage: a word said twice, lost, swapped, replaced or put in, the end cut off, or (as often as all
+ * these) one word too much of those that please a judge.
+ */
 export function damageCard(card: string, random: Random): string {
   const list = card === "" ? [] : card.split(" ");
   const at = random.below(Math.max(1, list.length));
   const any = (): string => random.pick(random.next() < 0.9 ? cardWordList : words.slice(5));
+  if (random.next() < 0.5) {
+    list.splice(
+      random.below(list.length + 1),
+      list.length < maxCardWords ? 0 : 1,
+      random.pick(pleasingWords),
+    );
+    return list.join(" ");
+  }
   switch (random.below(6)) {
     case 0:
       list.splice(random.below(list.length + 1), 0, list[at] ?? any());
@@ -86,13 +101,13 @@ export function damageCard(card: string, random: Random): string {
   return list.slice(0, maxCardWords).join(" ");
 }
 
-const cardWordList: readonly string[] = [
-  ...recipients,
+const pleasingWords: readonly string[] = [
   ...Object.values(greetingsOf).flat(),
   ...Object.values(topicWordsOf).flat(),
-  ...Object.values(extraWordsOf).flat(),
-  ...fillers,
+  // Few words of many cards: drawn as often as the topics' many.
+  ...Array.from({ length: 3 }, () => Object.values(extraWordsOf).flat()).flat(),
 ];
+const cardWordList: readonly string[] = [...recipients, ...pleasingWords, ...fillers];
 
 function writeOpening(query: Query, habits: Habits, random: Random): string[] {
   const right = registerOf[query.recipient];
@@ -115,6 +130,6 @@ function aimedLength(query: Query, habits: Habits, bare: number, brief: boolean,
   return 4 + random.below(7);
 }
 
-function pickExtra(extra: Extra, random: Random): string {
-  return random.pick(extraWordsOf[extra]);
+function pickExtras(extra: Extra, habits: Habits, random: Random): readonly string[] {
+  return random.shuffle(extraWordsOf[extra]).slice(0, random.next() < habits.excess ? 2 : 1);
 }
