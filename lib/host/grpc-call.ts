@@ -95,6 +95,12 @@ type AnyCall = Pick<
   "getDeadline" | "getPath" | "getPeer" | "metadata" | "cancelled"
 > & { on(event: "cancelled", listener: () => void): unknown };
 
+/**
+ * The client's own timer ends the call at its deadline, which is ours less the time that the request was on its
+ * way, in milliseconds; what is cancelled that shortly before the deadline ran into it.
+ */
+const transitMs = 50;
+
 function openCall(call: AnyCall, scope: CallScope): OpenCall {
   const asked = call.getDeadline();
   const deadline = deadlineAt(scope.clock, asked instanceof Date ? asked.getTime() : asked);
@@ -111,7 +117,7 @@ function openCall(call: AnyCall, scope: CallScope): OpenCall {
   const timer = Number.isFinite(deadline.atMs)
     ? scope.clock.after(deadline.remainingMs(), () => abort("deadline_exceeded"), { background: true })
     : undefined;
-  call.on("cancelled", () => abort(deadline.exceeded() ? "deadline_exceeded" : "cancelled"));
+  call.on("cancelled", () => abort(deadline.remainingMs() <= transitMs ? "deadline_exceeded" : "cancelled"));
   if (call.cancelled) abort("cancelled");
   const log = scope.log.child({ trace_id: trace.traceId });
   let over = false;
