@@ -68,6 +68,7 @@ function createBehaviour(
   const machine = createJudgment(task);
   const timers: Timer[] = [];
   let patienceMs = ballotPatienceMs;
+  let ended = false;
   const dispatchedAtMs = new Map<string, number>();
   const unsubscribe = bus.events.subscribe((event) => {
     if (event.type === "queue-recreated" && event.queue === "ballots") self.offer({ t: "requeue" });
@@ -89,6 +90,7 @@ function createBehaviour(
               cancelVotesCodec.encode({ judgmentId: task.id, voteIds: [] }),
             );
           }
+          ended = true;
           listener.finished(effect.outcome);
           stop();
       }
@@ -155,6 +157,7 @@ function createBehaviour(
       if (message.t === "patrol") return patrol();
       if (message.t === "rejected") {
         bus.publish(bus.subjects.cancels(), cancelVotesCodec.encode({ judgmentId: task.id, voteIds: [] }));
+        ended = true;
         listener.failed(message.cause);
         return stop();
       }
@@ -164,6 +167,7 @@ function createBehaviour(
     stopped: () => {
       unsubscribe();
       for (const timer of timers) timer.cancel();
+      if (ended) return;
       listener.failed(new CovoteError("unavailable", `judgment ${task.id} was stopped before its outcome`));
     },
   };
