@@ -86,6 +86,8 @@ export interface NatsServerProcess {
   readonly monitorUrl: string | undefined;
   readonly dataDir: string;
   running(): boolean;
+  /** Resolves when the present life has ended, however it ended. */
+  ended(): Promise<void>;
   /** Orderly end; SIGKILL after `graceMs` (default 5000). Idempotent. */
   stop(graceMs?: number): Promise<void>;
   /** Sends the signal; for SIGKILL and SIGTERM resolves when the process has ended. */
@@ -133,6 +135,7 @@ export async function startNatsServer(opts: NatsServerOptions): Promise<NatsServ
     },
     dataDir,
     running: () => isRunning(current.child),
+    ended: () => current.ended,
     stop,
     kill,
     restart: async () => {

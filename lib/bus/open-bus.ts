@@ -268,13 +268,10 @@ function createNatsBus(parts: Parts): NatsBus {
       refuseWhenClosed();
       return track(core.respond(subject, respondOpts, handler));
     },
-    enqueue: (queue, data, enqueueOpts) =>
-      publisher.publish(
-        `queue ${queue}`,
-        subjects.queue(queue, channelOf(queue, enqueueOpts.subjectToken)),
-        data,
-        enqueueOpts,
-      ),
+    enqueue: async (queue, data, enqueueOpts) => {
+      const subject = subjects.queue(queue, channelOf(queue, enqueueOpts.subjectToken));
+      return publisher.publish(`queue ${queue}`, subject, data, enqueueOpts);
+    },
     work,
     kv: (bucket: BucketName) =>
       once(`kv.${bucket}`, () =>

@@ -17,6 +17,7 @@ import {
   type StreamConfig,
 } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/transport-node";
+import { CovoteError } from "../core/errors.js";
 import { fromNats, isMissing, jsCode } from "./nats-errors.js";
 import { type QueueLimits, type QueueName, queueChannels, queueNames } from "./queues.js";
 import type { Subjects } from "./subjects.js";
@@ -155,7 +156,14 @@ async function ensureStream(jsm: JetStreamManager, wanted: NamedStream): Promise
   } catch (thrown) {
     // Another process was faster, with bounds of its own.
     if (thrown instanceof JetStreamApiError && thrown.code === jsCode.streamNameInUse) return false;
-    throw fromNats(`stream ${wanted.name}`, thrown);
+    const error = fromNats(`stream ${wanted.name}`, thrown);
+    if (error.code !== "overloaded") throw error;
+    throw new CovoteError(
+      "failed_precondition",
+      `stream ${wanted.name}: nats-server has not ${wanted.max_bytes} bytes of ${wanted.storage} left to reserve; ` +
+        "raise max_mem or max_file of its JetStream, or lower maxBytes of the queue",
+      { cause: thrown },
+    );
   }
 }
 

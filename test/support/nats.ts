@@ -26,7 +26,14 @@ export interface TestNats extends AsyncDisposable {
 
 export async function startNats(opts: Partial<NatsServerOptions> = {}): Promise<TestNats> {
   const dataDir = await mkdtemp(join(tmpdir(), "covote-nats-"));
-  const server = await startNatsServer({ dataDir, env: process.env, ...opts });
+  const server = await startNatsServer({
+    dataDir,
+    env: process.env,
+    // Streams reserve their bounds: many clusters of many tests fit.
+    maxMemoryBytes: 2 ** 40,
+    maxFileBytes: 2 ** 44,
+    ...opts,
+  });
   const buses: NatsBus[] = [];
   return {
     server,
