@@ -32,7 +32,7 @@ against_main() {
 }
 
 generated() {
-  "$bin/buf" generate --output "$work" && diff -r "$work/lib/wire/gen" lib/wire/gen
+  "$bin/buf" generate --output "$work" && diff -rq "$work/lib/wire/gen" lib/wire/gen
 }
 
 kernels() {
