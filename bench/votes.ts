@@ -33,6 +33,9 @@ const parts = 5;
 const rawMessages = 40_000;
 
 const addedLatency = { fixedMs: 40, sigma: 0.4 };
+/** Calls to find out what the cluster can take, and as many before, since the first ones run unoptimised code. */
+const capacityCalls = 3000;
+const latencyWarmUpSeconds = 6;
 const latencySeconds = 15;
 
 const fleet = { workers: 64, slots: 8, latency: { fixedMs: 400, sigma: 0.5 } };
@@ -122,8 +125,8 @@ async function measureAddedLatency(
       const ask = async (seed: number): Promise<void> => {
         await cluster.score(scoreRequest(random, { ...shape, seed }));
       };
-      await closedLoop({ inFlight: groupsInFlight, count: 1000 }, ask);
-      const count = 2000;
+      await closedLoop({ inFlight: groupsInFlight, count: capacityCalls }, ask);
+      const count = capacityCalls;
       const { seconds } = await closedLoop({ inFlight: groupsInFlight, count }, ask);
       return count / seconds;
     },
@@ -150,7 +153,7 @@ async function measureAddedLatency(
       latencies.record(performance.now() - dueMs - (slowest.get(judgmentId) ?? 0));
       slowest.delete(judgmentId);
     };
-    await openLoop({ perS, count: Math.ceil(perS * 3), random }, ask);
+    await openLoop({ perS, count: Math.ceil(perS * latencyWarmUpSeconds), random }, ask);
     latencies = createLatencies();
     await openLoop({ perS, count: Math.ceil(perS * latencySeconds), random }, ask);
     return { p50: latencies.percentile(50), p99: latencies.percentile(99), scoresPerS: perS };
