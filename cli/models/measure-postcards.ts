@@ -1,16 +1,17 @@
 /**
  * Figures of the postcards models on held-out queries, against the oracle.
  */
+import { CovoteError } from "../../lib/core/errors.js";
 import { seedFrom } from "../../lib/core/random.js";
 import type { LlamaConfig } from "../../lib/llama/config.js";
 import { openInference } from "../../lib/llama/inference.js";
 import type { LlamaTokenizer } from "../../lib/llama/tokenizer.js";
-import { tally } from "../../lib/tally/tally.js";
-import { createPanelStream, type Panel } from "../../worlds/postcards/corpora.js";
 import { utility } from "../../worlds/postcards/oracle.js";
 import { type Query, renderQuery } from "../../worlds/postcards/query.js";
 import { maxCardWords } from "../../worlds/postcards/vocabulary.js";
-import type { PanelVote } from "./grm-votes.js";
+import { openJuror, type PanelVote } from "./grm-votes.js";
+import { heldOutPanels, type LabelledPanel, labelVotes, mean, pickAccuracy } from "./labelled-panels.js";
+import { grmConfig, metaRmConfig } from "./postcards-checkpoint.js";
 
 /** Mean oracle utility of one card per query, sampled at temperature 1. */
 export async function policyUtility(
@@ -39,53 +40,111 @@ export async function policyUtility(
   }
 }
 
-/** Held-out panels with one best response, which comes first with the others' chance. */
-export function heldOutPanels(count: number, size: number, seed: number): LabelledPanel[] {
-  const draw = createPanelStream(seedFrom("measure", seed), "held-out", () => size);
-  return drawLabelled(draw, count);
+export interface PickFigures {
+  greedy: number;
+  /** One vote at temperature 1, mean over eight. */
+  one: number;
+  /** Sum of eight votes. */
+  eight: number;
 }
 
-export interface LabelledPanel extends Panel {
-  /** Index of the one response with the highest oracle utility. */
-  best: number;
+export interface GrmFigures {
+  pairs: PickFigures;
+  panels: PickFigures;
+  /** Share of votes at temperature 1. */
+  unparsable: number;
 }
 
-/** The next `count` panels of a stream that have two responses or more, and one that is better than the rest. */
-export function drawLabelled(draw: () => Panel, count: number): LabelledPanel[] {
-  const panels: LabelledPanel[] = [];
-  while (panels.length < count) {
-    const panel = draw();
-    const best = bestOf(panel.responses.map((text) => utility(panel.query, text)));
-    if (best !== null && panel.responses.length > 1) panels.push({ ...panel, best });
+/** How well a GRM picks the best card of held-out pairs and of held-out panels of four. */
+export async function measureGrm(
+  grm: Float32Array,
+  tokenizer: LlamaTokenizer,
+  options: { threads: number; pairs: number; panels: number; seed: number },
+): Promise<GrmFigures> {
+  const juror = await openJuror({ config: grmConfig, weights: grm }, tokenizer, options.threads);
+  const { seed } = options;
+  let unparsable = 0;
+  let votes = 0;
+  const measure = async (count: number, size: number): Promise<PickFigures> => {
+    const panels = heldOutPanels(count, size, seed);
+    const greedy = await juror.vote(panels, { votes: 1, temperature: 0, seed });
+    const eight = await juror.vote(panels, { votes: 8, temperature: 1, seed });
+    for (const vote of eight.flat()) {
+      votes++;
+      if (vote.scores === null) unparsable++;
+    }
+    return {
+      greedy: pickAccuracy(panels, greedy),
+      one: oneVote(panels, eight),
+      eight: pickAccuracy(panels, eight),
+    };
+  };
+  try {
+    const pairs = await measure(options.pairs, 2);
+    const panels = await measure(options.panels, 4);
+    return { pairs, panels, unparsable: unparsable / votes };
+  } finally {
+    await juror.close();
   }
-  return panels;
 }
 
-/**
- * Share of panels whose best response got the highest reward. Where it shares the top with m − 1 others it
- * counts 1/m (a tie of a pair: one half); a response without a reward stands below all others.
- */
-export function pickAccuracy(
-  panels: readonly LabelledPanel[],
-  votes: readonly (readonly PanelVote[])[],
-  metaKeep?: { keep: number; scores: readonly (readonly number[])[] },
-): number {
-  const shares = panels.map((panel, p) => {
-    const counted = (votes[p] ?? []).map((vote, v) => ({
-      id: vote.id,
-      order: vote.order,
-      scores: vote.scores,
-      meta: metaKeep?.scores[p]?.[v] ?? null,
-    }));
-    const { rewards } = tally(counted, {
-      responses: panel.responses.length,
-      metaKeep: metaKeep?.keep ?? null,
-    });
-    const values = rewards.map(({ value }) => value ?? 0);
-    const top = Math.max(...values);
-    return values[panel.best] === top ? 1 / values.filter((value) => value === top).length : 0;
-  });
-  return mean(shares);
+export interface MetaRmFigures {
+  /** Share of the GRM's votes at temperature 1 that are right. */
+  right: number;
+  areaUnderCurve: number;
+  /** Picks by all eight votes, by the four with the highest meta score, and by four of the eight at random. */
+  all: number;
+  kept: number;
+  random: number;
+}
+
+/** What a meta RM is worth on the GRM's votes over held-out panels of four. */
+export async function measureMetaRm(
+  grm: Float32Array,
+  metaRm: Float32Array,
+  tokenizer: LlamaTokenizer,
+  { threads, panels: count, seed }: { threads: number; panels: number; seed: number },
+): Promise<MetaRmFigures> {
+  const juror = await openJuror({ config: grmConfig, weights: grm }, tokenizer, threads);
+  const scorer = await openInference({ config: metaRmConfig, weights: metaRm, version: "meta RM" });
+  try {
+    const panels = heldOutPanels(count, 4, seed);
+    const votes = await juror.vote(panels, { votes: 8, temperature: 1, seed });
+    const scores: number[][] = [];
+    for (const cast of votes) {
+      const answers = await scorer.score(cast.map((vote) => [...vote.tokens]));
+      scores.push(answers.map((answer) => numberOf(answer)));
+    }
+    const right = labelVotes(panels, votes).map((vote) => vote.right);
+    return {
+      right: mean(right.map(Number)),
+      areaUnderCurve: areaUnderCurve(scores.flat(), right),
+      all: pickAccuracy(panels, votes),
+      kept: pickAccuracy(panels, votes, { keep: 4, scores }),
+      random: mean(
+        [0, 1].map((half) =>
+          pickAccuracy(
+            panels,
+            votes.map((cast) => cast.filter((_, v) => v % 2 === half)),
+          ),
+        ),
+      ),
+    };
+  } finally {
+    await Promise.all([juror.close(), scorer.close()]);
+  }
+}
+
+function oneVote(panels: readonly LabelledPanel[], votes: readonly (readonly PanelVote[])[]): number {
+  const count = Math.max(...votes.map((cast) => cast.length));
+  return mean(
+    Array.from({ length: count }, (_, v) =>
+      pickAccuracy(
+        panels,
+        votes.map((cast) => cast.slice(v, v + 1)),
+      ),
+    ),
+  );
 }
 
 /** Chance that a random right item scores above a random wrong one (area under the ROC curve). */
@@ -105,12 +164,7 @@ export function areaUnderCurve(scores: readonly number[], labels: readonly boole
   return right === 0 || wrong === 0 ? 0.5 : (rankSum - (right * (right + 1)) / 2) / (right * wrong);
 }
 
-function bestOf(utilities: readonly number[]): number | null {
-  const top = Math.max(...utilities);
-  const at = utilities.indexOf(top);
-  return utilities.lastIndexOf(top) === at ? at : null;
-}
-
-export function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+function numberOf(answer: number | CovoteError): number {
+  if (answer instanceof CovoteError) throw answer;
+  return answer;
 }

@@ -4,14 +4,13 @@
  * (arXiv 2504.02495, section 3.3: binary cross-entropy; right = the best response strictly above all others).
  */
 import { createRandom, seedFrom } from "../../lib/core/random.js";
-import { isCorrect } from "../../lib/grm/correctness.js";
 import { layoutOf } from "../../lib/llama/layout.js";
 import { binaryCrossEntropy } from "../../lib/llama/losses.js";
 import type { LlamaTokenizer } from "../../lib/llama/tokenizer.js";
 import { createLlamaTraining, type LlamaTraining } from "../../lib/llama/training.js";
 import { createPanelStream } from "../../worlds/postcards/corpora.js";
-import { type Juror, openJuror, type PanelVote } from "./grm-votes.js";
-import { drawLabelled, type LabelledPanel } from "./measure-postcards.js";
+import { type Juror, openJuror } from "./grm-votes.js";
+import { drawLabelled, labelVotes } from "./labelled-panels.js";
 import { grmConfig, metaRmConfig } from "./postcards-checkpoint.js";
 
 export interface MetaRmRecipe {
@@ -79,18 +78,6 @@ export async function trainMetaRm(
   return training.weights();
 }
 
-export function toLabelledVotes(
-  panels: readonly LabelledPanel[],
-  votes: readonly (readonly PanelVote[])[],
-): LabelledVote[] {
-  return panels.flatMap(({ best }, p) =>
-    (votes[p] ?? []).map(({ order, scores, tokens }) => ({
-      tokens,
-      right: isCorrect(scores, { t: "best", index: order.indexOf(best) }),
-    })),
-  );
-}
-
 async function castTrainingVotes(seed: number, juror: Juror, recipe: MetaRmRecipe): Promise<LabelledVote[]> {
   const panels = drawLabelled(createPanelStream(seedFrom("meta RM", seed), "train"), recipe.panels);
   const votes = await juror.vote(panels, {
@@ -98,7 +85,7 @@ async function castTrainingVotes(seed: number, juror: Juror, recipe: MetaRmRecip
     temperature: 1,
     seed: seedFrom("meta RM votes", seed),
   });
-  return toLabelledVotes(panels, votes);
+  return labelVotes(panels, votes);
 }
 
 async function trainStep(

@@ -71,11 +71,8 @@ export function damageCard(card: string, random: Random): string {
   const at = random.below(Math.max(1, list.length));
   const any = (): string => random.pick(random.next() < 0.9 ? cardWordList : words.slice(5));
   if (random.next() < 0.5) {
-    list.splice(
-      random.below(list.length + 1),
-      list.length < maxCardWords ? 0 : 1,
-      random.pick(pleasingWords),
-    );
+    const full = list.length >= maxCardWords;
+    list.splice(random.below(list.length + (full ? 0 : 1)), full ? 1 : 0, random.pick(pleasingWords));
     return list.join(" ");
   }
   switch (random.below(6)) {
