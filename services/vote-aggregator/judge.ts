@@ -72,6 +72,8 @@ export interface JudgeDependencies {
 export interface JudgeOptions {
   maxInFlight: number;
   ballotPatienceMs: number;
+  /** Most responses that the judges' grammar can show together; larger panels are drawn smaller. */
+  maxPanel: number;
 }
 
 interface Running {
@@ -103,6 +105,7 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
     const task = {
       ...request,
       responses: request.responses.length,
+      panelLimit: Math.min(request.panelLimit, options.maxPanel),
       texts: request.responses.map((r) => r.text),
     };
     const actor = actors.spawn(

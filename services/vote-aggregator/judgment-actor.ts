@@ -30,7 +30,7 @@ export interface JudgmentTask extends JudgmentSpec {
   /** Milliseconds since the epoch. */
   deadlineAtMs: number;
   traceparent: string;
-  /** `lo` gives way to `hi`. */
+  /** `lo` gives way to `hi`: somebody waits at the other end of a call. */
   priority: "hi" | "lo";
 }
 

@@ -24,12 +24,15 @@ export function mountVoteAggregator(runtime: Runtime): void {
         metrics: host.metrics.forService(serviceName),
       },
       {
-        judge: { maxInFlight: judging.maxInFlight, ballotPatienceMs: judging.ballotPatienceMs },
+        judge: {
+          maxInFlight: judging.maxInFlight,
+          ballotPatienceMs: judging.ballotPatienceMs,
+          maxPanel: runtime.grammar.maxPanel,
+        },
         meta: { batch: metaRm.batch, lingerMs: metaLingerMs },
         rollouts: { concurrency: judging.maxInFlight, votesPerBallot: judging.votesPerBallot },
         defaults: {
           ...judging,
-          panelLimit: Math.min(judging.panelLimit, runtime.grammar.maxPanel),
           metaKeep: keep === 0 ? null : keep,
           streamConcurrency,
         },

@@ -141,7 +141,7 @@ export function toJudgeRequest(
     labels,
     policyVersion: "",
     traceparent: formatTraceparent(context.trace),
-    priority: "lo",
+    priority: "hi",
   };
 }
 

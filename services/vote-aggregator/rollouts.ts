@@ -58,7 +58,7 @@ function toRequest(rollout: Rollout, clock: Clock, votesPerBallot: number): Judg
     labels: { run_id: prompt.runId, step: String(prompt.step) },
     policyVersion: String(rollout.policyVersion),
     traceparent: rollout.traceparent,
-    priority: "hi",
+    priority: "lo",
   };
 }
 
