@@ -7,6 +7,7 @@
  *   learner goes on from there: what it had not kept is delivered again, what it had is known by the ledger.
  * - A group that does not come back is asked for again; it counts once all the same.
  */
+import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { Bus, WorkItem } from "../../lib/bus/bus.js";
 import { publishModel } from "../../lib/bus/model-versions.js";
@@ -14,6 +15,7 @@ import type { Clock } from "../../lib/core/clock.js";
 import { parseId } from "../../lib/core/ids.js";
 import type { Logger } from "../../lib/core/logger.js";
 import { seedFrom } from "../../lib/core/random.js";
+import { formatTraceparent, newTrace } from "../../lib/core/trace-context.js";
 import { createLedger, type LedgerBalance } from "../../lib/grpo/ledger.js";
 import { learningRateAt } from "../../lib/grpo/schedule.js";
 import { acceptedAfterRestart, admissible } from "../../lib/grpo/staleness.js";
@@ -66,6 +68,7 @@ export async function learn(
     const groupId = groupIdOf(runId, index);
     const times = (askedAtMs.get(groupId)?.times ?? 0) + 1;
     askedAtMs.set(groupId, { at: clock.monotonic(), times });
+    const traceparent = formatTraceparent(newTrace(randomHex));
     const prompt = promptCodec.encode({
       runId,
       groupId,
@@ -76,9 +79,10 @@ export async function learn(
       seed: seedFrom(options.seed, "group", index),
       step: state.step,
       judging: options.judging,
-      traceparent: "",
+      traceparent,
     });
-    await bus.enqueue("prompts", prompt, { id: times === 1 ? groupId : `${groupId}-${times}`, signal });
+    const id = times === 1 ? groupId : `${groupId}-${times}`;
+    await bus.enqueue("prompts", prompt, { id, traceparent, signal });
   };
 
   const askAhead = async (): Promise<void> => {
@@ -219,6 +223,10 @@ export function groupIdOf(runId: string, index: number): string {
 
 function indexOf(groupId: string): number {
   return Number(groupId.slice(groupId.lastIndexOf("-g") + 2));
+}
+
+function randomHex(bytes: number): string {
+  return randomBytes(bytes).toString("hex");
 }
 
 function toCounts(balance: LedgerBalance): LedgerCounts {

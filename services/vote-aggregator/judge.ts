@@ -14,6 +14,7 @@ import type { Clock } from "../../lib/core/clock.js";
 import { deferred } from "../../lib/core/deferred.js";
 import { CovoteError } from "../../lib/core/errors.js";
 import type { Logger } from "../../lib/core/logger.js";
+import { parseTraceparent } from "../../lib/core/trace-context.js";
 import type { ChatMessage } from "../../lib/grm/chat.js";
 import type { Response } from "../../lib/wire/gen/covote/v1/common.js";
 import type { Vote } from "../../lib/wire/gen/covote/v1/judging.js";
@@ -125,6 +126,11 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
         const latencyMs = clock.monotonic() - startedAt;
         const judgment = toJudgment(request, result, { digest, acceptedAtMs, latencyMs });
         metrics.observe(result, latencyMs);
+        const trace_id = parseTraceparent(request.traceparent)?.traceId;
+        log.debug(
+          { judgment_id: request.id, ...request.labels, trace_id, votes: result.votes.length, ms: latencyMs },
+          result.partial ? "judged in part" : "judged",
+        );
         await records.put(judgment);
         return judgment;
       } finally {
