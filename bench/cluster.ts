@@ -68,7 +68,7 @@ export async function startBenchCluster(options: BenchClusterOptions): Promise<B
   const aggregator = await startVoteAggregator(
     { bus: aggregatorBus, clock, random, log, metrics: createMetrics({ service: "vote-aggregator" }) },
     {
-      judge: { maxInFlight, ballotPatienceMs: 30_000 },
+      judge: { maxInFlight, ballotPatienceMs: 30_000, maxPanel: 16 },
       meta: { batch: 64, lingerMs: 2 },
       rollouts: { concurrency: maxInFlight, votesPerBallot: judging.votesPerBallot },
       defaults: judging,

@@ -16,6 +16,7 @@ import { connect } from "@nats-io/transport-node";
 
 export interface RawRun {
   messagesPerS: number;
+  natsVersion: string;
 }
 
 const publishesInFlight = 256;
@@ -71,7 +72,8 @@ export async function measureRawJetStream(options: {
     await Promise.all(Array.from({ length: publishesInFlight }, publishSome));
     await all;
     await worker.nc.flush();
-    return { messagesPerS: (1000 * messages) / (performance.now() - startedMs) };
+    const messagesPerS = (1000 * messages) / (performance.now() - startedMs);
+    return { messagesPerS, natsVersion: publisher.nc.info?.version ?? "unknown" };
   } finally {
     await jsm.streams.delete(stream);
   }

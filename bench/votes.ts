@@ -49,7 +49,7 @@ export const benchVotes: Bench = async (say) => {
     const one = await measureAddedLatency(nats, single, say);
     const whole = await measureAddedLatency(nats, group, say);
     const utilisation = await measureUtilisation(nats, say);
-    return result(nats, speed, one, whole, utilisation);
+    return result(speed, one, whole, utilisation);
   } finally {
     await nats.stop();
   }
@@ -60,6 +60,7 @@ interface Speed {
   rawPerS: number;
   ratio: number;
   voteBytes: number;
+  natsVersion: string;
   heapGrowthMb: number;
 }
 
@@ -77,7 +78,7 @@ async function measureSpeed(nats: BenchNatsServer, say: Say): Promise<Speed> {
     const voteBytes = Math.round(bytes / messages);
     const raw = () => measureRawJetStream({ url: nats.url, messages: rawMessages, messageBytes: voteBytes });
     const rates: { votes: number; raw: number }[] = [];
-    await raw();
+    const { natsVersion } = await raw();
     const heapBeforeMb = await settledHeapMb();
     for (let part = 1; part <= parts; part++) {
       const votesPerS = await askGroups(cluster, measuredVotes / parts / votesPerGroup);
@@ -91,6 +92,7 @@ async function measureSpeed(nats: BenchNatsServer, say: Say): Promise<Speed> {
       rawPerS: median(rates.map((r) => r.raw)),
       ratio: median(rates.map((r) => r.votes / r.raw)),
       voteBytes,
+      natsVersion,
       heapGrowthMb,
     };
   });
@@ -195,16 +197,10 @@ async function withCluster<T>(
   }
 }
 
-function result(
-  nats: BenchNatsServer,
-  speed: Speed,
-  one: AddedLatency,
-  groups: AddedLatency,
-  utilisation: number,
-): BenchResult {
+function result(speed: Speed, one: AddedLatency, groups: AddedLatency, utilisation: number): BenchResult {
   const ms = (value: number): string => `${value.toFixed(2)} ms`;
   return {
-    title: `votes: Score call → ballots → votes → tally → answer, nats-server ${nats.version}`,
+    title: `votes: Score call → ballots → votes → tally → answer, nats-server ${speed.natsVersion}`,
     figures: [
       figure("votes a second, engines take no time", whole(speed.votesPerS)),
       figure(`JetStream messages a second, ${speed.voteBytes} bytes each`, whole(speed.rawPerS)),
@@ -235,6 +231,7 @@ function result(
       ),
     ],
     json: {
+      nats_server: speed.natsVersion,
       votes_per_s: round(speed.votesPerS, 0),
       raw_messages_per_s: round(speed.rawPerS, 0),
       votes_per_s_ratio: round(speed.ratio, 3),
