@@ -60,7 +60,7 @@ export async function openConnection(settings: ConnectionSettings, random: Rando
 }
 
 function connectError(servers: readonly string[], cause: unknown): CovoteError {
-  const where = servers.join(", ");
+  const where = servers.join(", ").replace(/\/\/[^/@]*@/g, "//");
   for (let error = cause; error instanceof Error; error = error.cause) {
     if (error instanceof errors.AuthorizationError) {
       return new CovoteError(
@@ -73,7 +73,7 @@ function connectError(servers: readonly string[], cause: unknown): CovoteError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new CovoteError(
     "unavailable",
-    `cannot reach NATS at ${where} (${reason}); start one with "nats-server -js" or set --nats to a running one`,
+    `cannot reach NATS at ${where} (${reason}); start one with "nats-server -js", or set nats.url to one that runs`,
     { cause },
   );
 }

@@ -45,18 +45,22 @@ export interface PullSourceOptions {
   /** Outstanding has shrunk without a message: ask again. */
   starved(): void;
   failed(cause: unknown): void;
+  /** The server forgets a pull after so long; it is then made again. Default 30 s. */
+  expiresMs?: number;
 }
 
-const expiresMs = 30_000;
-const heartbeatMs = 5000;
-/** Two heartbeats missed and a bit: the pulls are dead. */
-const silenceMs = 2.5 * heartbeatMs;
+const defaultExpiresMs = 30_000;
+/** Heartbeats of the server per life of a pull; silence for two and a half of them means that it is dead. */
+const heartbeats = 6;
 const ensurePause = { baseMs: 50, maxMs: 2000 };
 
 export function createPullSource(opts: PullSourceOptions): PullSource {
   const { nc, clock, random } = opts;
   const subject = `$JS.API.CONSUMER.MSG.NEXT.${opts.stream}.${opts.consumer}`;
   const encoder = new TextEncoder();
+  const expiresMs = opts.expiresMs ?? defaultExpiresMs;
+  const heartbeatMs = expiresMs / heartbeats;
+  const silenceMs = 2.5 * heartbeatMs;
   const expires = nanos(expiresMs);
   const idle_heartbeat = nanos(heartbeatMs);
   let inbox = "";
@@ -97,10 +101,12 @@ export function createPullSource(opts: PullSourceOptions): PullSource {
     const head = msg.headers;
     const code = head?.code ?? 0;
     if (code === 100) return;
+    const completed = code === 409 && head?.description.toLowerCase() === "batch completed";
+    if (completed) return;
     const left = Number(head?.get("Nats-Pending-Messages"));
     // 404 no messages, 408 expired, 409 with a remainder: this pull has ended and says what it still owed.
-    if (left > 0) {
-      outstanding = Math.max(0, outstanding - left);
+    if (left > 0 || code === 404 || code === 408) {
+      outstanding = left > 0 ? Math.max(0, outstanding - left) : 0;
       if (state === "open") opts.starved();
       return;
     }
