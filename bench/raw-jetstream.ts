@@ -80,6 +80,6 @@ export async function measureRawJetStream(options: {
 }
 
 async function connection(url: string) {
-  const nc = await connect({ servers: url });
+  const nc = await connect({ servers: url, noAsyncTraces: true });
   return { nc, [Symbol.asyncDispose]: () => nc.close() };
 }
