@@ -17,6 +17,7 @@ import type { Clock } from "../core/clock.js";
 import { CovoteError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
 import type { Bus, BusEvent, MessageMeta, Subscription } from "./bus.js";
+import type { Link } from "./link.js";
 import { errorFromHeaders, errorHeaders, fromNats } from "./nats-errors.js";
 
 export const traceparentHeader = "traceparent";
@@ -32,6 +33,7 @@ const slowAt = 10_000;
 export function createCoreMessages(
   nc: NatsConnection,
   clock: Clock,
+  link: Link,
   events: EventStream<BusEvent>,
 ): CoreMessages {
   const report = (subject: string, cause: unknown): void =>
@@ -78,8 +80,11 @@ export function createCoreMessages(
     publish: (subject, data, opts) => {
       checkSize(nc, subject, data);
       try {
-        if (opts?.traceparent === undefined || opts.traceparent === "") nc.publish(subject, data);
-        else nc.publish(subject, data, { headers: withTrace(opts.traceparent) });
+        const { traceparent = "", reply } = opts ?? {};
+        nc.publish(subject, data, {
+          ...(traceparent === "" ? {} : { headers: withTrace(traceparent) }),
+          ...(reply === undefined ? {} : { reply }),
+        });
       } catch (cause) {
         throw fromNats(`publish to ${subject}`, cause);
       }
@@ -95,10 +100,13 @@ export function createCoreMessages(
         new CovoteError("cancelled", `${what} was cancelled`, { cause: opts.signal?.reason });
       if (opts.signal?.aborted) throw cancelled();
       if (!(opts.timeoutMs > 0)) throw new CovoteError("deadline_exceeded", `${what}: no time left`);
+      const untilMs = clock.now() + opts.timeoutMs;
+      if (!link.connected()) await link.whenConnected(what, opts.timeoutMs, opts.signal);
+      const timeout = Math.max(1, Math.ceil(untilMs - clock.now()));
       const head = withTrace(opts.traceparent ?? "");
-      head.set(deadlineHeader, String(Math.floor(clock.now() + opts.timeoutMs)));
-      const answer = nc
-        .request(subject, data, { timeout: Math.ceil(opts.timeoutMs), headers: head })
+      head.set(deadlineHeader, String(Math.floor(untilMs)));
+      const answer = link
+        .unlessLost(what, nc.request(subject, data, { timeout, headers: head }))
         .catch((cause: unknown) => {
           throw fromNats(what, cause);
         });

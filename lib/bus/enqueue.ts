@@ -11,6 +11,7 @@ import { CovoteError, invalid } from "../core/errors.js";
 import type { Random } from "../core/random.js";
 import type { EnqueueOptions } from "./bus.js";
 import { checkSize, traceparentHeader } from "./core-messages.js";
+import type { Link } from "./link.js";
 import { fromJetStream, fromNats } from "./nats-errors.js";
 
 export const messageIdHeader = "Nats-Msg-Id";
@@ -36,11 +37,17 @@ interface Acknowledgement {
   error?: { code: number; err_code: number; description: string };
 }
 
-export function createJetStreamPublisher(
-  nc: NatsConnection,
-  clock: Clock,
-  random: Random,
-): JetStreamPublisher {
+export interface PublisherOptions {
+  nc: NatsConnection;
+  clock: Clock;
+  random: Random;
+  link: Link;
+  /** No stream listens to the subject: the server may have lost it. */
+  streamMissing(): void;
+}
+
+export function createJetStreamPublisher(options: PublisherOptions): JetStreamPublisher {
+  const { nc, clock, random, link } = options;
   const decoder = new TextDecoder();
 
   const attempt = async (
@@ -56,7 +63,10 @@ export function createJetStreamPublisher(
       head.set(traceparentHeader, opts.traceparent);
     }
     for (const [key, value] of Object.entries(opts.extraHeaders ?? {})) head.set(key, value);
-    const answer = await nc.request(subject, data, { timeout: timeoutMs, headers: head });
+    const untilMs = clock.now() + timeoutMs;
+    if (!link.connected()) await link.whenConnected(what, timeoutMs, opts.signal);
+    const timeout = Math.max(1, Math.ceil(untilMs - clock.now()));
+    const answer = await link.unlessLost(what, nc.request(subject, data, { timeout, headers: head }));
     const ack = JSON.parse(decoder.decode(answer.data)) as Acknowledgement;
     if (ack.error !== undefined) throw fromJetStream(what, ack.error.err_code, ack.error.description);
     return { duplicate: ack.duplicate === true };
@@ -78,6 +88,7 @@ export function createJetStreamPublisher(
         } catch (thrown) {
           const error = fromNats(what, thrown);
           const lost = error.code === "deadline_exceeded" || error.code === "unavailable";
+          if (error.code === "unavailable" && link.connected()) options.streamMissing();
           const pauseMs = backoffMs(failures, retryPause, random);
           if (!lost || nc.isClosed() || clock.now() + pauseMs >= deadlineAtMs) throw error;
           await clock.sleep(pauseMs, opts.signal === undefined ? {} : { signal: opts.signal });

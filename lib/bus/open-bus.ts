@@ -1,6 +1,6 @@
 /** Connects a process to the bus. */
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
-import type { NatsConnection, Status } from "@nats-io/transport-node";
+import type { NatsConnection } from "@nats-io/transport-node";
 import { type Clock, systemClock } from "../core/clock.js";
 import { CovoteError, invalid } from "../core/errors.js";
 import { createEventStream } from "../core/event-stream.js";
@@ -13,6 +13,7 @@ import { createCoreMessages } from "./core-messages.js";
 import { createDeadLetterWriter, type DeadLetter, listDeadLetters, startSweeper } from "./dead-letters.js";
 import { createJetStreamPublisher } from "./enqueue.js";
 import { openKeyValue } from "./key-value.js";
+import { createLink } from "./link.js";
 import { fromNats } from "./nats-errors.js";
 import { openObjectStore } from "./object-store.js";
 import { createPullSource } from "./pull-source.js";
@@ -26,8 +27,15 @@ import {
   queueChannels,
   queueLimits,
 } from "./queues.js";
+import { createRestoration } from "./restoration.js";
 import { createSubjects } from "./subjects.js";
-import { ensureChannel, ensureTopology, type Topology } from "./topology.js";
+import {
+  type CreationTimes,
+  ensureChannel,
+  ensureTopology,
+  readCreationTimes,
+  type Topology,
+} from "./topology.js";
 import { createWorkLoop, type OwnedWorkLoop, type SourceHooks } from "./work-loop.js";
 
 export interface BusOptions extends ConnectionSettings {
@@ -66,8 +74,11 @@ export async function openBus(opts: BusOptions): Promise<NatsBus> {
   try {
     const capabilities = natsCapabilities(nc.info?.version ?? "0");
     const jsm = await openJetStream(nc, owns);
-    if (owns) await ensureTopology(jsm, topology);
-    return createNatsBus({ nc, jsm, clock, random, subjects, topology, owns, id, capabilities, opts });
+    const known = owns
+      ? await ensureTopology(jsm, topology)
+      : // A process with few rights may not even look; then it is not told about lost queues either.
+        await readCreationTimes(jsm, topology).catch((): CreationTimes => new Map());
+    return createNatsBus({ nc, jsm, clock, random, subjects, topology, owns, id, capabilities, known, opts });
   } catch (cause) {
     await nc.close();
     throw fromNats("bus", cause);
@@ -96,6 +107,7 @@ interface Parts {
   owns: boolean;
   id: string;
   capabilities: NatsCapabilities;
+  known: CreationTimes;
   opts: BusOptions;
 }
 
@@ -103,65 +115,42 @@ function createNatsBus(parts: Parts): NatsBus {
   const { nc, jsm, clock, random, subjects, topology, owns, id, capabilities } = parts;
   const { inboxPrefix } = parts.opts;
   const events = createEventStream<BusEvent>();
-  const core = createCoreMessages(nc, clock, events);
-  const publisher = createJetStreamPublisher(nc, clock, random);
-  const deadLetters = createDeadLetterWriter(publisher, subjects, clock, events);
   const loops = new Set<OwnedWorkLoop>();
   const subscriptions = new Set<Subscription>();
   const stores = new Map<string, Promise<KeyValue | ObjectStore>>();
-  let epoch = 0;
-  let connection: "connected" | "reconnecting" | "closed" = "connected";
   let closing: Promise<void> | undefined;
-  let restoring: Promise<void> | undefined;
-  const failed = (cause: unknown): void => {
-    if (connection !== "closed") events.publish({ type: "error", cause });
-  };
 
+  const link = createLink({
+    ...{ nc, clock, events },
+    reconnected: () => {
+      if (owns || parts.known.size > 0) restoration.restoreEventually();
+      for (const loop of loops) loop.reconnected();
+    },
+  });
+  const restoration = createRestoration({
+    jsm,
+    topology,
+    owns,
+    clock,
+    random,
+    link,
+    events,
+    known: parts.known,
+  });
+  const core = createCoreMessages(nc, clock, link, events);
+  const publisher = createJetStreamPublisher({
+    ...{ nc, clock, random, link },
+    streamMissing: () => {
+      if (owns) restoration.restore().catch(failed);
+    },
+  });
+  const deadLetters = createDeadLetterWriter(publisher, subjects, clock, events);
+  const failed = (cause: unknown): void => {
+    if (link.status() !== "closed") events.publish({ type: "error", cause });
+  };
   const sweeper = owns
     ? startSweeper({ nc, jsm, subjects, clock, writer: deadLetters, inboxPrefix, failed })
     : undefined;
-
-  /** Everything that the server may have lost, made anew; shared by all who notice. */
-  const restore = (): Promise<void> => {
-    if (!owns) return Promise.resolve();
-    restoring ??= ensureTopology(jsm, topology)
-      .then((made) => {
-        for (const queue of made) events.publish({ type: "queue-recreated", queue });
-      })
-      .finally(() => {
-        restoring = undefined;
-      });
-    return restoring;
-  };
-
-  const onStatus = (status: Status): void => {
-    switch (status.type) {
-      case "disconnect":
-        if (connection === "connected") connection = "reconnecting";
-        events.publish({ type: "disconnect", server: status.server });
-        return;
-      case "reconnect":
-        connection = "connected";
-        epoch++;
-        events.publish({ type: "reconnect", server: status.server });
-        restore().catch(failed);
-        for (const loop of loops) loop.reconnected();
-        return;
-      case "slowConsumer":
-        events.publish({ type: "slow-consumer", subject: status.sub.getSubject(), pending: status.pending });
-        return;
-      case "error":
-        events.publish({ type: "error", cause: fromNats("NATS", status.error) });
-        return;
-    }
-  };
-  void (async () => {
-    for await (const status of nc.status()) onStatus(status);
-  })();
-  void nc.closed().then((cause) => {
-    connection = "closed";
-    events.publish(cause === undefined ? { type: "closed" } : { type: "closed", cause });
-  });
 
   const openSource = (queue: QueueName, channel: string, hooks: SourceHooks) =>
     createPullSource({
@@ -169,13 +158,13 @@ function createNatsBus(parts: Parts): NatsBus {
       stream: subjects.stream(queue),
       consumer: channel,
       ensure: async () => {
-        if (restoring !== undefined) await restoring;
+        await restoration.settled();
         if (!owns) return checkConsumer(jsm, subjects.stream(queue), channel);
         try {
           await ensureChannel(jsm, topology, queue, channel);
         } catch {
           // The stream itself is gone.
-          await restore();
+          await restoration.restore();
           await ensureChannel(jsm, topology, queue, channel);
         }
       },
@@ -192,7 +181,7 @@ function createNatsBus(parts: Parts): NatsBus {
       ...{ nc, clock, random, events, deadLetters, queue, concurrency, handler },
       limits: topology.queues[queue],
       ackAck: ackAck ?? false,
-      connected: () => connection === "connected",
+      connected: link.connected,
       sources: channels.map((channel) => (hooks: SourceHooks) => openSource(queue, channel, hooks)),
     });
     loops.add(loop);
@@ -213,7 +202,7 @@ function createNatsBus(parts: Parts): NatsBus {
     };
   };
   const refuseWhenClosed = (): void => {
-    if (closing !== undefined || connection === "closed")
+    if (closing !== undefined || link.status() === "closed")
       throw new CovoteError("unavailable", "the bus is closed");
   };
 
@@ -245,7 +234,7 @@ function createNatsBus(parts: Parts): NatsBus {
     const timer = new AbortController();
     await Promise.race([drained, clock.sleep(deadlineMs, { signal: timer.signal }).catch(() => undefined)]);
     timer.abort();
-    if (connection === "connected" && clock.now() < untilMs) await nc.flush().catch(failed);
+    if (link.connected() && clock.now() < untilMs) await nc.flush().catch(failed);
     await close();
   };
 
@@ -256,7 +245,7 @@ function createNatsBus(parts: Parts): NatsBus {
     events,
     capabilities,
     get epoch() {
-      return epoch;
+      return link.epoch();
     },
     publish: core.publish,
     request: core.request,
@@ -290,7 +279,7 @@ function createNatsBus(parts: Parts): NatsBus {
         throw fromNats("flush", cause);
       }
     },
-    status: () => connection,
+    status: link.status,
     drain,
     close,
     [Symbol.asyncDispose]: close,

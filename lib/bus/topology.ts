@@ -34,11 +34,14 @@ const day = 24 * 3600_000;
 // Each waiting pull of each worker counts; the server's default of 512 is soon reached by many small workers.
 const maxWaitingPulls = 8192;
 
-/** Creates or adjusts everything; returns the queues that had to be made. */
-export async function ensureTopology(jsm: JetStreamManager, topology: Topology): Promise<QueueName[]> {
-  const made: QueueName[] = [];
+/** When the stream of each queue was made: another time means another stream. */
+export type CreationTimes = ReadonlyMap<QueueName, string>;
+
+/** Creates or adjusts everything. */
+export async function ensureTopology(jsm: JetStreamManager, topology: Topology): Promise<CreationTimes> {
+  const times = new Map<QueueName, string>();
   const ensureQueue = async (queue: QueueName): Promise<void> => {
-    if (await ensureStream(jsm, queueStream(topology, queue))) made.push(queue);
+    times.set(queue, await ensureStream(jsm, queueStream(topology, queue)));
     const channels: readonly string[] = queueChannels[queue] ?? [];
     await Promise.all(channels.map((channel) => ensureChannel(jsm, topology, queue, channel)));
   };
@@ -49,7 +52,20 @@ export async function ensureTopology(jsm: JetStreamManager, topology: Topology):
       ensureConsumer(jsm, exhaustedStream(topology).name, exhaustedConsumer()),
     ),
   ]);
-  return made;
+  return times;
+}
+
+/** Changes nothing; rejects while a queue is missing. */
+export async function readCreationTimes(jsm: JetStreamManager, topology: Topology): Promise<CreationTimes> {
+  const read = async (queue: QueueName): Promise<[QueueName, string]> => {
+    const stream = topology.subjects.stream(queue);
+    try {
+      return [queue, String((await jsm.streams.info(stream)).created)];
+    } catch (cause) {
+      throw fromNats(`stream ${stream}`, cause);
+    }
+  };
+  return new Map(await Promise.all(queueNames.map(read)));
 }
 
 /** The durable consumer of one channel of a queue. */
@@ -141,21 +157,22 @@ function exhaustedConsumer(): Partial<ConsumerConfig> & { durable_name: string }
   };
 }
 
-/** True when the stream did not exist. */
-async function ensureStream(jsm: JetStreamManager, wanted: NamedStream): Promise<boolean> {
+/** When the stream was made, in the server's words. */
+async function ensureStream(jsm: JetStreamManager, wanted: NamedStream): Promise<string> {
   try {
     const info = await jsm.streams.info(wanted.name);
     if (differs(info.config, wanted)) await jsm.streams.update(wanted.name, { ...info.config, ...wanted });
-    return false;
+    return String(info.created);
   } catch (thrown) {
     if (!isMissing(thrown)) throw fromNats(`stream ${wanted.name}`, thrown);
   }
   try {
-    await jsm.streams.add(wanted);
-    return true;
+    return String((await jsm.streams.add(wanted)).created);
   } catch (thrown) {
     // Another process was faster, with bounds of its own.
-    if (thrown instanceof JetStreamApiError && thrown.code === jsCode.streamNameInUse) return false;
+    if (thrown instanceof JetStreamApiError && thrown.code === jsCode.streamNameInUse) {
+      return String((await jsm.streams.info(wanted.name)).created);
+    }
     const error = fromNats(`stream ${wanted.name}`, thrown);
     if (error.code !== "overloaded") throw error;
     throw new CovoteError(

@@ -10,6 +10,7 @@ import type { Msg, NatsConnection } from "@nats-io/transport-node";
 import { backoffMs } from "../core/backoff.js";
 import { type BoundedQueue, createBoundedQueue } from "../core/bounded-queue.js";
 import type { Clock } from "../core/clock.js";
+import { deadlineIn, withDeadline } from "../core/deadline.js";
 import { deferred } from "../core/deferred.js";
 import { CovoteError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
@@ -57,6 +58,8 @@ const retryPause = { baseMs: 100, maxMs: 10_000 };
 const quietMs = 2;
 const fairShare = 5;
 const maxWaiting = 65_536;
+/** A server that hangs must not hold up a stop. */
+const flushMs = 1000;
 
 export function createWorkLoop(opts: WorkLoopOptions): OwnedWorkLoop {
   const { nc, clock, random, events, queue, limits, deadLetters } = opts;
@@ -217,7 +220,13 @@ export function createWorkLoop(opts: WorkLoopOptions): OwnedWorkLoop {
 
   const end = async (): Promise<void> => {
     heart.cancel();
-    if (!nc.isClosed() && opts.connected()) await nc.flush().catch(() => undefined);
+    // The last words should be out before the owner goes on to close the connection.
+    if (!nc.isClosed() && opts.connected()) {
+      const what = `flush of ${queue}`;
+      await withDeadline(deadlineIn(clock, flushMs), { what, clock }, () => nc.flush()).catch(
+        () => undefined,
+      );
+    }
     closed.resolve();
   };
 

@@ -76,13 +76,58 @@ describe("faults", () => {
     bus.work("ballots", { concurrency: 2 }, async (item) => {
       if (item.id === "after") handled.resolve(item.id);
     });
+    const others = [await nats.bus(), await nats.bus({ topology: "use" })];
     await bus.enqueue("ballots", bytes(""), { id: "before" });
-    const lost = nextEvent(bus, "queue-recreated");
+    const lost = [bus, ...others].map((each) => nextEvent(each, "queue-recreated"));
     await nats.server.kill("SIGKILL");
     await nats.server.restart();
-    expect((await lost).queue).toBe("ballots");
+    // Whichever process made it anew, all are told.
+    for (const event of await Promise.all(lost)) expect(event.queue).toBe("ballots");
     await bus.enqueue("ballots", bytes(""), { id: "after" });
     expect(await handled.promise).toBe("after");
+  });
+
+  test("what is asked for during an outage goes out as soon as the server is back", async () => {
+    await using nats = await startNats();
+    const bus = await nats.bus();
+    bus.respond(bus.subjects.of("echo"), {}, async (data) => data);
+    const gone = nextEvent(bus, "disconnect");
+    await nats.server.kill("SIGKILL");
+    await gone;
+    const queued = bus.enqueue("prompts", bytes(""), { id: "p" });
+    const answered = bus.request(bus.subjects.of("echo"), bytes("x"), { timeoutMs: 20_000 });
+    const back = nextEvent(bus, "reconnect").then(() => performance.now());
+    await nats.server.restart();
+    expect(await queued).toEqual({ duplicate: false });
+    expect((await answered).length).toBe(1);
+    expect(performance.now() - (await back)).toBeLessThan(2000);
+  });
+
+  test("a request whose answer can no longer come ends with unavailable when the connection is lost", async () => {
+    await using nats = await startNats();
+    const bus = await nats.bus();
+    const asked = deferred<void>();
+    bus.respond(bus.subjects.of("silent"), {}, () => {
+      asked.resolve();
+      return new Promise(() => {});
+    });
+    const request = bus.request(bus.subjects.of("silent"), bytes(""), { timeoutMs: 60_000 });
+    const outcome = expect(request).rejects.toMatchObject({ code: "unavailable" });
+    await asked.promise;
+    await nats.server.kill("SIGKILL");
+    await outcome;
+    await expect(bus.request(bus.subjects.of("silent"), bytes(""), { timeoutMs: 50 })).rejects.toMatchObject({
+      code: "unavailable",
+    });
+  });
+
+  test("many processes that start at once agree on one topology", async () => {
+    await using nats = await startNats();
+    const buses = await Promise.all(Array.from({ length: 6 }, () => nats.bus()));
+    await Promise.all(buses.map((bus) => bus.kv("versions")));
+    await Promise.all(buses.map((bus, i) => bus.enqueue("prompts", bytes(""), { id: `p${i}` })));
+    const status = await (await nats.bus()).queueStatus();
+    expect(status.find((s) => s.queue === "prompts")?.pending).toBe(6);
   });
 
   test("a worker that may not create streams resumes when their owner has made them again", async () => {
