@@ -73,6 +73,8 @@ export interface NatsServerOptions {
   maxPayloadBytes?: number;
   /** Where `NATS_SERVER` and `PATH` are looked up; main files pass theirs. */
   env: NodeJS.ProcessEnv;
+  /** Lines for the end of the configuration file: users, TLS, whatever else NATS knows. */
+  extraConfig?: readonly string[];
   /** Default: found as `findNatsServer` does. */
   executable?: string;
   log?: Logger;
@@ -238,6 +240,7 @@ function configText(opts: NatsServerOptions, port: number): string {
     "}",
   ];
   if (opts.monitor === true) lines.push(`http: ${quote(`${host}:-1`)}`);
+  lines.push(...(opts.extraConfig ?? []));
   return `${lines.join("\n")}\n`;
 }
 
