@@ -69,7 +69,7 @@ export async function startBenchCluster(options: BenchClusterOptions): Promise<B
     { bus: aggregatorBus, clock, random, log, metrics: createMetrics({ service: "vote-aggregator" }) },
     {
       judge: { maxInFlight, ballotPatienceMs: 30_000, maxPanel: 16 },
-      meta: { batch: 64, lingerMs: 2 },
+      meta: { batch: 64, lingerMs: 2, patienceMs: 5000 },
       rollouts: { concurrency: maxInFlight, votesPerBallot: judging.votesPerBallot },
       defaults: judging,
     },

@@ -60,6 +60,14 @@ const nats = z.strictObject({
     .max(600_000)
     .default(10_000)
     .describe("How long to wait for NATS at the start, in milliseconds."),
+  ackWaitMs: z
+    .int()
+    .min(500)
+    .max(3_600_000)
+    .default(5000)
+    .describe(
+      "Work of a process that has been silent for so long goes to another one, in milliseconds; the same everywhere.",
+    ),
 });
 
 const grpc = z.strictObject({
@@ -137,6 +145,14 @@ const metaRm = z.strictObject({
     .default(null)
     .describe("Votes kept by the meta reward model; null keeps half of them, 0 switches it off."),
   batch: z.int().min(1).max(1024).default(64).describe("Most votes scored in one micro-batch."),
+  patienceMs: z
+    .int()
+    .min(100)
+    .max(3_600_000)
+    .default(5000)
+    .describe(
+      "A micro-batch without its scores for so long is asked for again, in milliseconds; doubles each time.",
+    ),
 });
 
 const judging = z.strictObject({

@@ -4,13 +4,16 @@
  * - Idempotent by id: a repeat of a running judgment attaches to it, a repeat of a finished one gets the kept
  *   answer, and another question under the same id is refused (`already_exists`).
  * - Bounded: beyond `maxInFlight` judgments it refuses with `overloaded` and a time to come back.
- * - A judgment whose callers have all gone away is cancelled, and its votes with it.
+ * - A judgment whose callers have all gone away is cancelled, and its votes with it. It leaves no record: who
+ *   asks again under its id gets a judgment, not the cancellation.
+ * - The record is kept before the answer goes out, unless that would miss the deadline or the store is away.
  */
 import { createHash } from "node:crypto";
 import type { ActorRef } from "../../lib/actor/actor.js";
 import type { ActorSystem } from "../../lib/actor/system.js";
 import type { Bus, Subscription } from "../../lib/bus/bus.js";
 import type { Clock } from "../../lib/core/clock.js";
+import { type Deadline, deadlineAt, withDeadline } from "../../lib/core/deadline.js";
 import { deferred } from "../../lib/core/deferred.js";
 import { CovoteError } from "../../lib/core/errors.js";
 import type { Logger } from "../../lib/core/logger.js";
@@ -55,8 +58,8 @@ export interface Judge {
   /** The record of a finished judgment, or null. */
   record(judgmentId: string): Promise<Judgment | null>;
   inFlight(): number;
-  /** Takes no more, and resolves when those in flight have ended. */
-  drain(): Promise<void>;
+  /** Takes no more, and resolves when those in flight have ended, at the latest at the deadline. */
+  drain(deadline: Deadline): Promise<void>;
   close(): void;
 }
 
@@ -71,6 +74,7 @@ export interface JudgeDependencies {
 }
 
 export interface JudgeOptions {
+  /** Of each priority. */
   maxInFlight: number;
   ballotPatienceMs: number;
   /** Most responses that the judges' grammar can show together; larger panels are drawn smaller. */
@@ -79,6 +83,10 @@ export interface JudgeOptions {
 
 interface Running {
   digest: string;
+  priority: JudgeRequest["priority"];
+  /** The last caller has left; who comes now waits for its end and starts anew. */
+  cancelled: boolean;
+  runId: string;
   actor: ActorRef<JudgmentMessage>;
   callers: number;
   watchers: Set<(vote: VoteRecord) => void>;
@@ -88,12 +96,14 @@ interface Running {
 export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Judge {
   const { bus, actors, records, meta, clock, log, metrics } = deps;
   const running = new Map<string, Running>();
+  const byRunId = new Map<string, Running>();
+  const inFlight = { hi: 0, lo: 0 };
   let draining = false;
   let started = 0;
 
   const votes: Subscription = bus.subscribe(bus.subjects.votes(bus.id), {}, (data) => {
     const vote = voteCodec.decode(data);
-    const judgment = running.get(vote.judgmentId);
+    const judgment = byRunId.get(vote.judgmentId);
     metrics.votes.inc(1, { outcome: voteOutcome(vote, judgment !== undefined) });
     judgment?.actor.offer({ t: "vote", vote: toCastVote(vote) });
   });
@@ -103,14 +113,16 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
     const startedAt = clock.monotonic();
     const watchers = new Set<(vote: VoteRecord) => void>();
     const outcome = deferred<Outcome>();
+    const runId = `${request.id}~${++started}-${bus.id.slice(-8)}`;
     const task = {
       ...request,
+      runId,
       responses: request.responses.length,
       panelLimit: Math.min(request.panelLimit, options.maxPanel),
       texts: request.responses.map((r) => r.text),
     };
     const actor = actors.spawn(
-      `judgment-${request.id}-${++started}`,
+      `judgment-${request.id}-${started}`,
       judgmentActor({ bus, meta, log, ballotPatienceMs: options.ballotPatienceMs }, task, {
         voted: (vote, order) => {
           if (watchers.size > 0) for (const watcher of watchers) watcher(toVoteRecord(vote, order));
@@ -131,65 +143,102 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
           { judgment_id: request.id, ...request.labels, trace_id, votes: result.votes.length, ms: latencyMs },
           result.partial ? "judged in part" : "judged",
         );
-        await records.put(judgment);
+        if (!(entry.cancelled && result.partial)) await keep(judgment, request.deadlineAtMs);
         return judgment;
       } finally {
         running.delete(request.id);
-        metrics.inFlight.set(running.size);
+        byRunId.delete(runId);
+        count(request.priority, -1);
       }
     };
-    return { digest, actor, callers: 0, watchers, done: finish() };
+    const entry: Running = {
+      ...{ digest, priority: request.priority, cancelled: false, runId, actor, callers: 0, watchers },
+      done: finish(),
+    };
+    running.set(request.id, entry);
+    byRunId.set(runId, entry);
+    count(request.priority, 1);
+    return entry;
+  };
+
+  const count = (priority: JudgeRequest["priority"], change: 1 | -1): void => {
+    inFlight[priority] += change;
+    metrics.inFlight.set(running.size);
+  };
+
+  /** Whatever becomes of the record, the answer is not held back for longer than its deadline. */
+  const keep = async (judgment: Judgment, deadlineAtMs: number): Promise<void> => {
+    const deadline = deadlineAt(clock, Math.max(deadlineAtMs, clock.now()) + recordReserveMs);
+    try {
+      await withDeadline(deadline, { what: "the record of a judgment", clock }, () => records.put(judgment));
+    } catch (error) {
+      log.warn({ judgment_id: judgment.judgmentId, error }, "the record of a judgment was not kept in time");
+    }
+  };
+
+  const findRecord = async (judgmentId: string): Promise<Judgment | null> => {
+    try {
+      return await records.get(judgmentId);
+    } catch (thrown) {
+      const error = CovoteError.from(thrown);
+      if (!error.retryable) throw error;
+      const text = `records of judgments cannot be read now (${error.message}); retry later`;
+      throw new CovoteError("unavailable", text, { cause: error, retryAfterMs: 1000 });
+    }
   };
 
   /** Waits for the judgment; the last caller to leave cancels it. */
   const attach = async (judgment: Running, signal: AbortSignal | undefined): Promise<Judgment> => {
     judgment.callers++;
-    const left = deferred<never>();
-    const leave = (): void => left.reject(new CovoteError("cancelled", "the caller cancelled"));
-    if (signal?.aborted) leave();
-    signal?.addEventListener("abort", leave, { once: true });
     try {
-      return await Promise.race([judgment.done, left.promise]);
+      return await unlessLeft(judgment.done, signal);
     } finally {
-      signal?.removeEventListener("abort", leave);
       judgment.callers--;
-      if (judgment.callers === 0) judgment.actor.offer({ t: "cancel", reason: "cancelled" });
+      if (judgment.callers === 0 && byRunId.has(judgment.runId)) {
+        judgment.cancelled = true;
+        judgment.actor.offer({ t: "cancel", reason: "cancelled" });
+      }
+    }
+  };
+
+  const refuseNow = (priority: JudgeRequest["priority"]): void => {
+    if (draining) {
+      throw new CovoteError("unavailable", "the aggregator is shutting down", { retryAfterMs: 1000 });
+    }
+    if (inFlight[priority] >= options.maxInFlight) {
+      metrics.overloaded.inc(1);
+      throw new CovoteError("overloaded", `${inFlight[priority]} judgments are in flight; retry later`, {
+        retryAfterMs: 500,
+      });
     }
   };
 
   return {
     judge: async (request, { signal }) => {
       const digest = digestOf(request);
-      const look = !request.freshId && !running.has(request.id);
-      const kept = look ? await records.get(request.id) : null;
-      const known = running.get(request.id);
-      const other = kept?.requestDigest ?? known?.digest;
-      if (other !== undefined && other !== digest) {
-        throw new CovoteError(
-          "already_exists",
-          `request_id: ${request.id} was used for another question; choose a new id`,
-          { field: "request_id" },
-        );
+      for (let looked = request.freshId; ; ) {
+        const known = running.get(request.id);
+        if (known !== undefined) {
+          refuseOther(request.id, digest, known.digest);
+          if (!known.cancelled) return attach(known, signal);
+          await unlessLeft(known.done.catch(ignoreEnd), signal);
+        } else if (looked) break;
+        else {
+          looked = true;
+          const kept = await findRecord(request.id);
+          if (kept !== null) {
+            refuseOther(request.id, digest, kept.requestDigest);
+            return kept;
+          }
+        }
       }
-      if (kept !== null) return kept;
-      if (known !== undefined) return attach(known, signal);
-      if (draining)
-        throw new CovoteError("unavailable", "the aggregator is shutting down", { retryAfterMs: 1000 });
-      if (running.size >= options.maxInFlight) {
-        metrics.overloaded.inc(1);
-        throw new CovoteError("overloaded", `${running.size} judgments are in flight; retry later`, {
-          retryAfterMs: 500,
-        });
-      }
-      const judgment = start(request, digest);
-      running.set(request.id, judgment);
-      metrics.inFlight.set(running.size);
-      return attach(judgment, signal);
+      refuseNow(request.priority);
+      return attach(start(request, digest), signal);
     },
     watch: async (judgmentId, onVote, signal) => {
       const judgment = running.get(judgmentId);
       if (judgment === undefined) {
-        const kept = await records.get(judgmentId);
+        const kept = await findRecord(judgmentId);
         if (kept !== null) return kept;
         throw new CovoteError("not_found", `judgment_id: no judgment ${judgmentId} here`, {
           field: "judgment_id",
@@ -202,14 +251,47 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
         judgment.watchers.delete(onVote);
       }
     },
-    record: (judgmentId) => records.get(judgmentId),
+    record: findRecord,
     inFlight: () => running.size,
-    drain: async () => {
+    drain: async (deadline) => {
       draining = true;
-      await Promise.allSettled([...running.values()].map((j) => j.done));
+      const ended = Promise.allSettled([...running.values()].map((j) => j.done));
+      await withDeadline(deadline, { what: "judgments in flight", clock }, () => ended).catch(
+        (error: unknown) => {
+          log.warn({ error, judgments: running.size }, "judgments did not end before the stop");
+        },
+      );
     },
     close: () => votes.close(),
   };
+}
+
+/** Time after a deadline in which the record may still be kept, in milliseconds; part of the answer's reserve. */
+const recordReserveMs = 25;
+
+/** The promise's end, or `cancelled` as soon as the signal aborts. */
+async function unlessLeft<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  const left = deferred<never>();
+  const leave = (): void => left.reject(new CovoteError("cancelled", "the caller cancelled"));
+  if (signal?.aborted) leave();
+  signal?.addEventListener("abort", leave, { once: true });
+  try {
+    return await Promise.race([work, left.promise]);
+  } finally {
+    signal?.removeEventListener("abort", leave);
+  }
+}
+
+/** Its own callers have been told. */
+function ignoreEnd(): void {}
+
+function refuseOther(id: string, digest: string, known: string): void {
+  if (known === digest) return;
+  throw new CovoteError(
+    "already_exists",
+    `request_id: ${id} was used for another question; choose a new id`,
+    { field: "request_id" },
+  );
 }
 
 /** Every vote sends at most a vote and a meta message; the rest is for timers. */
@@ -246,6 +328,8 @@ function toJudgment(
     acceptedAtMs: stamps.acceptedAtMs,
     policyVersion: request.policyVersion,
     requestDigest: stamps.digest,
+    metaKeep: request.metaKeep ?? 0,
+    metaVersion: outcome.metaVersion,
   };
 }
 

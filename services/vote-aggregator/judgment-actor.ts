@@ -3,6 +3,7 @@
  *
  * - Ballots go out under ids that survive retries; one that is overdue goes out again under a new attempt,
  *   with patience that doubles, so that a lost vote is asked for again and a slow one is not piled upon.
+ * - Votes travel without storage: those of a lost connection are lost, so what is open then goes out again.
  * - It ends at the outcome, at the latest at the deadline, and cancels the votes that are still open.
  */
 import type { ActorContext, BehaviourFactory } from "../../lib/actor/actor.js";
@@ -24,6 +25,9 @@ import {
 import type { MetaClient } from "./meta-client.js";
 
 export interface JudgmentTask extends JudgmentSpec {
+  /** Unlike `id` never used before: on ballots and cancels, so that a second try of a judgment is not cancelled
+   * or dropped as a duplicate for what became of the first. */
+  runId: string;
   query: readonly ChatMessage[];
   texts: readonly string[];
   temperature: number;
@@ -49,7 +53,12 @@ export interface JudgmentDependencies {
   ballotPatienceMs: number;
 }
 
-export type JudgmentMessage = JudgmentEvent | { t: "patrol" } | { t: "rejected"; cause: CovoteError };
+export type JudgmentMessage =
+  | JudgmentEvent
+  | { t: "patrol" }
+  | { t: "reconnected" }
+  /** The queue refused a ballot. */
+  | { t: "rejected"; attempt: number; cause: CovoteError };
 
 export function judgmentActor(
   deps: JudgmentDependencies,
@@ -66,12 +75,15 @@ function createBehaviour(
   { self, clock, stop }: ActorContext<JudgmentMessage>,
 ): ReturnType<BehaviourFactory<JudgmentMessage>> {
   const machine = createJudgment(task);
-  const timers: Timer[] = [];
+  let deadline: Timer | undefined;
+  let nextPatrol: Timer | undefined;
   let patienceMs = ballotPatienceMs;
+  let anyVote = false;
   let ended = false;
   const dispatchedAtMs = new Map<string, number>();
   const unsubscribe = bus.events.subscribe((event) => {
     if (event.type === "queue-recreated" && event.queue === "ballots") self.offer({ t: "requeue" });
+    if (event.type === "reconnect") self.offer({ t: "reconnected" });
   });
 
   const perform = (effects: readonly Effect[]): void => {
@@ -84,12 +96,7 @@ function createBehaviour(
           for (const { vote, order } of effect.votes) askMeta(vote, order);
           break;
         case "finish":
-          if (effect.openVoteIds.length > 0) {
-            bus.publish(
-              bus.subjects.cancels(),
-              cancelVotesCodec.encode({ judgmentId: task.id, voteIds: [] }),
-            );
-          }
+          if (effect.openVoteIds.length > 0) cancelVotes();
           ended = true;
           listener.finished(effect.outcome);
           stop();
@@ -97,11 +104,22 @@ function createBehaviour(
     }
   };
 
+  const cancelVotes = (): void =>
+    bus.publish(bus.subjects.cancels(), cancelVotesCodec.encode({ judgmentId: task.runId, voteIds: [] }));
+
+  const fail = (cause: CovoteError): void => {
+    if (ended) return;
+    ended = true;
+    cancelVotes();
+    listener.failed(cause);
+    stop();
+  };
+
   const send = (ballot: Dispatch): void => {
     dispatchedAtMs.set(ballot.ballotId, clock.monotonic());
     const data = ballotCodec.encode({
       ballotId: ballot.ballotId,
-      judgmentId: task.id,
+      judgmentId: task.runId,
       replySubject: bus.subjects.votes(bus.id),
       query: { messages: [...task.query] },
       responses: ballot.order.map((i) => task.texts[i] ?? ""),
@@ -111,12 +129,13 @@ function createBehaviour(
       judgeVersion: "",
       traceparent: task.traceparent,
     });
-    const id = `${ballot.ballotId}-${bus.id}-${ballot.attempt}`;
+    // The ballot's own part of its id, below a judgment that was never judged before.
+    const id = `${task.runId}${ballot.ballotId.slice(task.id.length)}-${ballot.attempt}`;
     const options = { id, traceparent: task.traceparent, deadlineAtMs: task.deadlineAtMs };
     bus.enqueue("ballots", data, { ...options, subjectToken: task.priority }).catch((thrown: unknown) => {
       const cause = CovoteError.from(thrown);
       log.warn({ judgment_id: task.id, ballot_id: ballot.ballotId, error: cause }, "ballot was not queued");
-      if (cause.code === "overloaded") self.offer({ t: "rejected", cause });
+      if (cause.code === "overloaded") self.offer({ t: "rejected", attempt: ballot.attempt, cause });
     });
   };
 
@@ -127,9 +146,15 @@ function createBehaviour(
       responses: order.map((i) => task.texts[i] ?? ""),
       judgmentText: vote.text,
     };
-    void meta.score(item, task.deadlineAtMs).then((logit) => {
-      self.offer({ t: "meta", scores: new Map([[vote.voteId, logit]]) });
+    void meta.score(item, task.deadlineAtMs).then(({ logit, version }) => {
+      self.offer({ t: "meta", scores: new Map([[vote.voteId, logit]]), version });
     });
+  };
+
+  const sendAgain = (ballotIds: readonly string[], why: string): void => {
+    if (ballotIds.length === 0) return;
+    log.info({ judgment_id: task.id, ballots: ballotIds.length }, `${why}: ballots go out again`);
+    perform(machine.handle({ t: "overdue", ballotIds }));
   };
 
   const patrol = (): void => {
@@ -138,35 +163,49 @@ function createBehaviour(
       .openBallots()
       .filter((b) => now - (dispatchedAtMs.get(b.ballotId) ?? now) >= patienceMs)
       .map((b) => b.ballotId);
-    if (overdue.length > 0) {
-      patienceMs *= 2;
-      log.info({ judgment_id: task.id, ballots: overdue.length }, "ballots are overdue and go out again");
-      perform(machine.handle({ t: "overdue", ballotIds: overdue }));
-    }
-    timers.push(clock.after(patienceMs / 2, () => self.offer({ t: "patrol" }), { background: true }));
+    if (overdue.length > 0) patienceMs *= 2;
+    sendAgain(overdue, "votes are overdue");
+    patrolLater();
+  };
+  const patrolLater = (): void => {
+    if (ended) return;
+    nextPatrol = clock.after(patienceMs / 2, () => self.offer({ t: "patrol" }), { background: true });
   };
 
   return {
     started: () => {
       const remainingMs = task.deadlineAtMs - clock.now();
-      timers.push(clock.after(Math.max(0, remainingMs), () => self.offer({ t: "deadline" })));
-      timers.push(clock.after(patienceMs / 2, () => self.offer({ t: "patrol" }), { background: true }));
-      perform(machine.start());
+      deadline = clock.after(Math.max(0, remainingMs), () => self.offer({ t: "deadline" }));
+      patrolLater();
+      try {
+        perform(machine.start());
+      } catch (thrown) {
+        fail(CovoteError.from(thrown));
+      }
     },
     receive: (message) => {
-      if (message.t === "patrol") return patrol();
-      if (message.t === "rejected") {
-        bus.publish(bus.subjects.cancels(), cancelVotesCodec.encode({ judgmentId: task.id, voteIds: [] }));
-        ended = true;
-        listener.failed(message.cause);
-        return stop();
+      switch (message.t) {
+        case "patrol":
+          return patrol();
+        case "reconnected":
+          return sendAgain(
+            machine.openBallots().map((b) => b.ballotId),
+            "the connection was lost",
+          );
+        case "rejected":
+          // What was accepted before goes on; the rest is sent again when it is overdue.
+          if (message.attempt === 0 && !anyVote) fail(message.cause);
+          return;
+        case "vote":
+          anyVote = true;
+          listener.voted?.(message.vote, machine.orderOf(message.vote.voteId));
       }
-      if (message.t === "vote") listener.voted?.(message.vote, machine.orderOf(message.vote.voteId));
       perform(machine.handle(message));
     },
     stopped: () => {
       unsubscribe();
-      for (const timer of timers) timer.cancel();
+      deadline?.cancel();
+      nextPatrol?.cancel();
       if (ended) return;
       listener.failed(new CovoteError("unavailable", `judgment ${task.id} was stopped before its outcome`));
     },

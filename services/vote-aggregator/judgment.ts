@@ -6,7 +6,9 @@
  * - It always finishes: when every ticket is settled, at the deadline, or on cancel; after that every event
  *   is ignored. The outcome holds what is known by then.
  * - One judge version per judgment: the first vote pins it. A vote by another version starts the judgment
- *   over with that version (a rollout of new GRM weights), and votes by the old one are ignored from then on.
+ *   over with that version (a rollout of new GRM weights). Votes by the old one do not count from then on; a
+ *   ballot that a worker with the old weights has cast goes out again, so that another one casts it.
+ * - A vote whose scores do not fit its panel is an unparsable vote, whoever cast it.
  */
 import type { NullReason } from "../../lib/core/null-reason.js";
 import { type PlannedBallot, planBallots } from "../../lib/grm/panels.js";
@@ -63,12 +65,14 @@ export interface Outcome {
   /** True when the deadline or a cancel cut it short. */
   partial: boolean;
   judgeVersion: string;
+  /** The meta RM that scored votes; empty: none did, and the tally is plain voting. */
+  metaVersion: string;
 }
 
 export type JudgmentEvent =
   | { t: "vote"; vote: CastVote }
-  /** Meta scores by vote id; null: the meta RM could not score it. */
-  | { t: "meta"; scores: ReadonlyMap<string, number | null> }
+  /** Meta scores by vote id; null: the meta RM could not score it. Version: of the meta RM that did. */
+  | { t: "meta"; scores: ReadonlyMap<string, number | null>; version?: string }
   /** Ballots that are overdue: put their open tickets into the queue again. */
   | { t: "overdue"; ballotIds: readonly string[] }
   /** The queue lost its content: publish what is open once more under the same attempt. */
@@ -94,7 +98,13 @@ interface BallotState {
   plan: PlannedBallot;
   attempt: number;
   open: Set<string>;
+  /** Tickets that an old judge has voted on since the last dispatch. */
+  outdated: Set<string>;
+  outdatedDispatches: number;
 }
+
+/** A ballot that old judges have cast so often waits for its patience like a lost one. */
+const maxOutdatedDispatches = 3;
 
 export function createJudgment(spec: JudgmentSpec): JudgmentMachine {
   const ballots = new Map<string, BallotState>();
@@ -103,6 +113,7 @@ export function createJudgment(spec: JudgmentSpec): JudgmentMachine {
   const meta = new Map<string, number | null>();
   const oldVersions = new Set<string>();
   let judgeVersion = "";
+  let metaVersion = "";
   let generation = 0;
   let finished = false;
 
@@ -113,7 +124,13 @@ export function createJudgment(spec: JudgmentSpec): JudgmentMachine {
 
   const open = (plans: readonly PlannedBallot[]): Effect[] => {
     const added = plans.map((p) => {
-      const state: BallotState = { plan: p, attempt: 0, open: new Set(p.voteIds) };
+      const state: BallotState = {
+        plan: p,
+        attempt: 0,
+        open: new Set(p.voteIds),
+        outdated: new Set(),
+        outdatedDispatches: 0,
+      };
       ballots.set(p.ballotId, state);
       for (const voteId of p.voteIds) ballotOf.set(voteId, state);
       return state;
@@ -121,10 +138,11 @@ export function createJudgment(spec: JudgmentSpec): JudgmentMachine {
     return [{ t: "dispatch", ballots: added.map(toDispatch) }];
   };
 
-  const onVote = (vote: CastVote): Effect[] => {
-    if (oldVersions.has(vote.judgeVersion)) return [];
-    const ballot = ballotOf.get(vote.voteId);
-    if (!ballot?.open.has(vote.voteId)) return [];
+  const onVote = (cast: CastVote): Effect[] => {
+    const ballot = ballotOf.get(cast.voteId);
+    if (!ballot?.open.has(cast.voteId)) return [];
+    if (oldVersions.has(cast.judgeVersion)) return onOutdated(ballot, cast.voteId);
+    const vote = checked(cast, ballot.plan.order.length);
     if (vote.judgeVersion !== "" && vote.judgeVersion !== judgeVersion) {
       if (judgeVersion !== "") return startOver(vote.judgeVersion);
       judgeVersion = vote.judgeVersion;
@@ -139,10 +157,22 @@ export function createJudgment(spec: JudgmentSpec): JudgmentMachine {
     return settled() ? [...effects, finish(false)] : effects;
   };
 
+  /** A worker with old weights took the ballot; once it has spoilt all of it, somebody else may try. */
+  const onOutdated = (ballot: BallotState, voteId: string): Effect[] => {
+    ballot.outdated.add(voteId);
+    for (const open of ballot.open) if (!ballot.outdated.has(open)) return [];
+    if (ballot.outdatedDispatches === maxOutdatedDispatches) return [];
+    ballot.outdatedDispatches++;
+    ballot.outdated.clear();
+    ballot.attempt++;
+    return redispatch([ballot]);
+  };
+
   const startOver = (version: string): Effect[] => {
     oldVersions.add(judgeVersion);
     judgeVersion = version;
     generation++;
+    metaVersion = "";
     for (const map of [ballots, ballotOf, votes, meta]) map.clear();
     return plan();
   };
@@ -199,6 +229,7 @@ export function createJudgment(spec: JudgmentSpec): JudgmentMachine {
         })),
         partial,
         judgeVersion,
+        metaVersion,
       },
     };
   };
@@ -228,7 +259,11 @@ export function createJudgment(spec: JudgmentSpec): JudgmentMachine {
         case "vote":
           return onVote(event.vote);
         case "meta":
-          for (const [voteId, score] of event.scores) if (votes.has(voteId)) meta.set(voteId, score);
+          for (const [voteId, score] of event.scores) {
+            if (!votes.has(voteId)) continue;
+            meta.set(voteId, score);
+            if (score !== null) metaVersion = event.version ?? metaVersion;
+          }
           return settled() ? [finish(false)] : [];
         case "overdue": {
           const late = event.ballotIds.map((id) => ballots.get(id)).filter((b) => b !== undefined);
@@ -249,6 +284,14 @@ export function createJudgment(spec: JudgmentSpec): JudgmentMachine {
         .map((b) => ({ ballotId: b.plan.ballotId, attempt: b.attempt })),
     orderOf,
   };
+}
+
+/** No failure becomes a number, also not one of a worker that counts or computes wrongly. */
+function checked(vote: CastVote, panel: number): CastVote {
+  const { scores } = vote;
+  if (scores === null || (scores.length === panel && scores.every(Number.isFinite))) return vote;
+  const failure = `the worker sent scores [${scores.join(", ")}] for a panel of ${panel}`;
+  return { ...vote, scores: null, nullReason: "unparsable", failure };
 }
 
 function redispatch(ballots: readonly BallotState[]): Effect[] {

@@ -2,30 +2,45 @@
  * Asks the meta RM about votes, in micro-batches.
  *
  * - Votes that arrive within `lingerMs` of each other, up to `batch`, travel in one request.
+ * - A request that is not answered within `patienceMs` is asked again, with twice the patience, so that a meta RM that died with it costs
+ *   that time and not the judgment's; where nobody listens, nobody is waited for.
  * - Always answers: a vote that cannot be scored in time, or at all, gets null, and is tallied as a vote
  *   without a meta score.
  */
 import type { Bus } from "../../lib/bus/bus.js";
 import type { Clock } from "../../lib/core/clock.js";
+import { CovoteError } from "../../lib/core/errors.js";
 import type { Logger } from "../../lib/core/logger.js";
-import type { MetaScoreItem } from "../../lib/wire/gen/covote/v1/judging.js";
+import type { MetaScoreItem, MetaScoreResponse } from "../../lib/wire/gen/covote/v1/judging.js";
 import { metaScoreRequestCodec, metaScoreResponseCodec } from "../../lib/wire/messages.js";
 
+export interface MetaVerdict {
+  /** Raw logit that the vote is right; null: not scored. */
+  logit: number | null;
+  /** The meta RM that scored it; empty when none did. */
+  version: string;
+}
+
 export interface MetaClient {
-  /** The vote's logit, or null. Never rejects. */
-  score(item: MetaScoreItem, deadlineAtMs: number): Promise<number | null>;
+  /** Never rejects. `deadlineAtMs` in milliseconds since the epoch. */
+  score(item: MetaScoreItem, deadlineAtMs: number): Promise<MetaVerdict>;
 }
 
 export interface MetaClientOptions {
   batch: number;
   lingerMs: number;
+  patienceMs: number;
 }
 
 interface Waiting {
   item: MetaScoreItem;
   deadlineAtMs: number;
-  resolve: (logit: number | null) => void;
+  resolve: (verdict: MetaVerdict) => void;
 }
+
+const unscored: MetaVerdict = { logit: null, version: "" };
+/** Pause before a request that was refused is sent again. Milliseconds. */
+const retryPauseMs = 100;
 
 export function createMetaClient(
   { bus, clock, log }: { bus: Bus; clock: Clock; log: Logger },
@@ -43,26 +58,32 @@ export function createMetaClient(
 
   /** Settles every item of the batch, whatever happens. */
   const send = async (batch: readonly Waiting[]): Promise<void> => {
-    const logits = await ask(batch).catch((error: unknown) => {
+    try {
+      const reply = await ask(batch);
+      batch.forEach((w, i) => {
+        w.resolve(verdictOn(w.item, reply, i));
+      });
+    } catch (error) {
       log.warn({ error, votes: batch.length }, "meta RM did not answer; votes stay without a meta score");
-      return new Map<string, number>();
-    });
-    for (const w of batch) w.resolve(logits.get(w.item.voteId) ?? null);
+      for (const w of batch) w.resolve(unscored);
+    }
   };
 
-  const ask = async (batch: readonly Waiting[]): Promise<Map<string, number>> => {
+  const ask = async (batch: readonly Waiting[]): Promise<MetaScoreResponse> => {
     const deadlineAtMs = Math.max(...batch.map((w) => w.deadlineAtMs));
-    const timeoutMs = deadlineAtMs - clock.now();
-    if (timeoutMs <= 0) return new Map();
     const request = metaScoreRequestCodec.encode({ items: batch.map((w) => w.item), deadlineAtMs });
-    const reply = metaScoreResponseCodec.decode(
-      await bus.request(bus.subjects.metaScores(), request, { timeoutMs }),
-    );
-    const logits = new Map<string, number>();
-    for (const score of reply.scores) {
-      if (score.logit !== undefined && Number.isFinite(score.logit)) logits.set(score.voteId, score.logit);
+    for (let patienceMs = options.patienceMs; ; patienceMs *= 2) {
+      const timeoutMs = Math.min(patienceMs, deadlineAtMs - clock.now());
+      try {
+        const reply = await bus.request(bus.subjects.metaScores(), request, { timeoutMs });
+        return metaScoreResponseCodec.decode(reply);
+      } catch (thrown) {
+        const error = CovoteError.from(thrown);
+        const worthAnother = error.code === "deadline_exceeded" || error.code === "overloaded";
+        if (!worthAnother || clock.now() + retryPauseMs >= deadlineAtMs) throw error;
+        await clock.sleep(Math.max(retryPauseMs, error.retryAfterMs ?? 0));
+      }
     }
-    return logits;
   };
 
   return {
@@ -76,4 +97,12 @@ export function createMetaClient(
         }
       }),
   };
+}
+
+/** Answers stand in the order of the items. */
+function verdictOn(item: MetaScoreItem, { scores, version }: MetaScoreResponse, index: number): MetaVerdict {
+  const score = scores[index];
+  if (score?.voteId !== item.voteId) return unscored;
+  const { logit } = score;
+  return logit === undefined || !Number.isFinite(logit) ? unscored : { logit, version };
 }

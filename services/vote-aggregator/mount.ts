@@ -29,7 +29,7 @@ export function mountVoteAggregator(runtime: Runtime): void {
           ballotPatienceMs: judging.ballotPatienceMs,
           maxPanel: runtime.grammar.maxPanel,
         },
-        meta: { batch: metaRm.batch, lingerMs: metaLingerMs },
+        meta: { batch: metaRm.batch, lingerMs: metaLingerMs, patienceMs: metaRm.patienceMs },
         rollouts: { concurrency: judging.maxInFlight, votesPerBallot: judging.votesPerBallot },
         defaults: {
           ...judging,

@@ -54,7 +54,8 @@ export function rewardApi(judge: Judge, clock: Clock, defaults: JudgingDefaults)
   ): AsyncIterable<ScoreStreamResponse> {
     const answers = createChannel<ScoreStreamResponse>();
     const reading = answerAll(requests, defaults.streamConcurrency, async ({ request }) => {
-      answers.push(await scoreOne(request, context));
+      // An answer that the client does not take keeps its place: no more requests are read than fit.
+      await answers.push(await scoreOne(request, context));
     });
     void reading.then(answers.end, answers.fail);
     yield* answers.items();
@@ -90,9 +91,11 @@ export function rewardApi(judge: Judge, clock: Clock, defaults: JudgingDefaults)
   async function* watch(request: WatchRequest, { signal }: CallContext): AsyncIterable<WatchResponse> {
     const id = parseId("judgment_id", request.judgmentId);
     const events = createChannel<WatchResponse>();
-    const onVote = (vote: VoteRecord): void => events.push({ event: { $case: "vote", value: vote } });
+    const onVote = (vote: VoteRecord): void => {
+      void events.push({ event: { $case: "vote", value: vote } });
+    };
     const watching = judge.watch(id, onVote, signal).then((judgment) => {
-      events.push({ event: { $case: "finished", value: outcomeOf(judgment) } });
+      void events.push({ event: { $case: "finished", value: outcomeOf(judgment) } });
     });
     void watching.then(events.end, events.fail);
     yield* events.items();

@@ -1,14 +1,19 @@
 /**
  * Rollouts in, experience out: judges each sampled group and hands it to its learner.
  *
- * A rollout is acknowledged only when its experience is in the learner's queue, under the group's id; a
- * redelivered one finds the kept judgment and hands it on again, which the id makes harmless.
+ * - A rollout is acknowledged only when its experience is in the learner's queue, under the rollout's own id; a
+ *   redelivered one finds the kept judgment and hands it on again, which the id makes harmless.
+ * - A full or absent queue is waited for; the judgment is not thrown away.
+ * - A group that the learner asked for a second time travels under a second id: it is judged for itself.
  */
 import type { Bus, WorkItem, WorkLoop } from "../../lib/bus/bus.js";
+import { enqueueSurely } from "../../lib/bus/enqueue-surely.js";
 import type { Clock } from "../../lib/core/clock.js";
-import { invalid } from "../../lib/core/errors.js";
+import { CovoteError, invalid } from "../../lib/core/errors.js";
 import { parseId } from "../../lib/core/ids.js";
+import type { Logger } from "../../lib/core/logger.js";
 import { isChatMessage } from "../../lib/grm/chat.js";
+import { checkScoreRequest } from "../../lib/grm/limits.js";
 import type { Rollout } from "../../lib/wire/gen/covote/v1/policy.js";
 import type { Judgment } from "../../lib/wire/gen/covote/v1/reward.js";
 import { experienceCodec, rolloutCodec } from "../../lib/wire/messages.js";
@@ -21,45 +26,67 @@ export interface RolloutOptions {
 }
 
 export function judgeRollouts(
-  { bus, judge, clock }: { bus: Bus; judge: Judge; clock: Clock },
+  { bus, judge, clock, log }: { bus: Bus; judge: Judge; clock: Clock; log: Logger },
   options: RolloutOptions,
 ): WorkLoop {
   return bus.work("rollouts", { concurrency: options.concurrency }, async (item: WorkItem) => {
     const rollout = rolloutCodec.decode(item.data);
-    const request = toRequest(rollout, clock, options.votesPerBallot);
-    const judgment = await judge.judge(request, { signal: item.signal });
-    await bus.enqueue("experience", experienceCodec.encode(toExperience(rollout, judgment)), {
+    const { request, learner } = toRequest(rollout, item.id, clock, options.votesPerBallot);
+    let judgment: Judgment;
+    try {
+      judgment = await judge.judge(request, { signal: item.signal });
+    } catch (thrown) {
+      if (CovoteError.from(thrown).code !== "already_exists") throw thrown;
+      // Sampled twice: the first one's own delivery answers for its experience.
+      log.warn({ group_id: request.labels.group_id, rollout: item.id }, "another sample of a judged group");
+      return;
+    }
+    const experience = experienceCodec.encode(toExperience(rollout, judgment));
+    await enqueueSurely({ bus, clock }, "experience", experience, {
       id: request.id,
-      subjectToken: parseId("rollout.prompt.run_id", rollout.prompt?.runId),
+      subjectToken: learner,
       traceparent: request.traceparent,
+      signal: item.signal,
     });
   });
 }
 
-function toRequest(rollout: Rollout, clock: Clock, votesPerBallot: number): JudgeRequest {
+function toRequest(
+  rollout: Rollout,
+  id: string,
+  clock: Clock,
+  votesPerBallot: number,
+): { request: JudgeRequest; learner: string } {
   const { prompt, responses } = rollout;
   const plan = prompt?.judging;
   if (prompt === undefined || plan === undefined) {
     throw invalid("rollout.prompt", "is missing; the sampler has to send the prompt along");
   }
-  if (responses.length === 0) throw invalid("rollout.responses", "is empty; a group needs at least one");
-  return {
-    id: parseId("rollout.prompt.group_id", prompt.groupId),
+  const groupId = parseId("rollout.prompt.group_id", prompt.groupId);
+  const learner = parseId("rollout.prompt.run_id", prompt.runId);
+  const { votes, metaKeep, temperature, deadlineMs } = plan;
+  const { panelLimit } = plan;
+  const options = { votes, metaKeep, temperature, panelLimit, deadlineMs, seed: prompt.seed };
+  const query = prompt.query?.messages ?? [];
+  checkScoreRequest({ query, responses: responses.map((r) => r.text), options });
+  const request: JudgeRequest = {
+    id: parseId("rollout.id", id),
     freshId: false,
-    query: (prompt.query?.messages ?? []).filter(isChatMessage),
+    query: query.filter(isChatMessage),
     responses,
-    votes: plan.votes,
-    metaKeep: plan.metaKeep === 0 ? null : plan.metaKeep,
-    temperature: plan.temperature,
-    panelLimit: plan.panelLimit,
+    votes,
+    metaKeep: metaKeep === 0 ? null : metaKeep,
+    temperature,
+    panelLimit,
     votesPerBallot,
     seed: prompt.seed,
-    deadlineAtMs: clock.now() + plan.deadlineMs,
-    labels: { run_id: prompt.runId, step: String(prompt.step) },
+    deadlineAtMs: clock.now() + deadlineMs,
+    labels: { run_id: learner, group_id: groupId, step: String(prompt.step) },
     policyVersion: String(rollout.policyVersion),
     traceparent: rollout.traceparent,
     priority: "lo",
   };
+  return { request, learner };
 }
 
 function toExperience(rollout: Rollout, judgment: Judgment) {

@@ -59,15 +59,16 @@ export async function startVoteAggregator(
     },
     options.judge,
   );
-  const rollouts = judgeRollouts({ bus, judge, clock }, options.rollouts);
+  const rollouts = judgeRollouts({ bus, judge, clock, log }, options.rollouts);
   return {
     judge,
     api: rewardApi(judge, clock, options.defaults),
     stop: async (deadline) => {
       await rollouts.drain(deadline.remainingMs());
-      await judge.drain();
+      await judge.drain(deadline);
       judge.close();
-      await actors.drain(deadline.remainingMs());
+      // Who still waits is told that this aggregator has gone.
+      await actors.close();
     },
   };
 }

@@ -145,6 +145,10 @@ export interface Judgment {
   policyVersion: string;
   /** Of what was asked: two requests under one id must have the same. */
   requestDigest: string;
+  /** Votes that the meta RM was to keep; 0: it was not asked. */
+  metaKeep: number;
+  /** The meta RM that scored the votes; empty: none did, and the tally is plain voting. */
+  metaVersion: string;
 }
 
 export interface Judgment_LabelsEntry {
@@ -1539,6 +1543,8 @@ function createBaseJudgment(): Judgment {
     acceptedAtMs: 0,
     policyVersion: "",
     requestDigest: "",
+    metaKeep: 0,
+    metaVersion: "",
   };
 }
 
@@ -1570,6 +1576,12 @@ export const Judgment: MessageFns<Judgment> = {
     }
     if (message.requestDigest !== "") {
       writer.uint32(74).string(message.requestDigest);
+    }
+    if (message.metaKeep !== 0) {
+      writer.uint32(80).uint32(message.metaKeep);
+    }
+    if (message.metaVersion !== "") {
+      writer.uint32(90).string(message.metaVersion);
     }
     return writer;
   },
@@ -1662,6 +1674,22 @@ export const Judgment: MessageFns<Judgment> = {
             message.requestDigest = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.metaKeep = reader.uint32();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.metaVersion = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1716,6 +1744,16 @@ export const Judgment: MessageFns<Judgment> = {
         : isSet(object.request_digest)
         ? globalThis.String(object.request_digest)
         : "",
+      metaKeep: isSet(object.metaKeep)
+        ? globalThis.Number(object.metaKeep)
+        : isSet(object.meta_keep)
+        ? globalThis.Number(object.meta_keep)
+        : 0,
+      metaVersion: isSet(object.metaVersion)
+        ? globalThis.String(object.metaVersion)
+        : isSet(object.meta_version)
+        ? globalThis.String(object.meta_version)
+        : "",
     };
   },
 
@@ -1754,6 +1792,12 @@ export const Judgment: MessageFns<Judgment> = {
     if (message.requestDigest !== "") {
       obj.requestDigest = message.requestDigest;
     }
+    if (message.metaKeep !== 0) {
+      obj.metaKeep = Math.round(message.metaKeep);
+    }
+    if (message.metaVersion !== "") {
+      obj.metaVersion = message.metaVersion;
+    }
     return obj;
   },
 
@@ -1781,6 +1825,8 @@ export const Judgment: MessageFns<Judgment> = {
     message.acceptedAtMs = object.acceptedAtMs ?? 0;
     message.policyVersion = object.policyVersion ?? "";
     message.requestDigest = object.requestDigest ?? "";
+    message.metaKeep = object.metaKeep ?? 0;
+    message.metaVersion = object.metaVersion ?? "";
     return message;
   },
 };
