@@ -5,14 +5,14 @@ import { type CovoteConfig, compileCovoteConfig } from "../lib/host/covote-confi
 
 export interface ConfigFlags {
   config?: string;
-  set: string[];
+  set?: string[];
 }
 
 /** `--config FILE` and `--set path=value`. */
 export function withConfig(command: Command): Command {
   return command
     .option("--config <file>", "configuration, YAML or JSON (covote config prints the default)")
-    .option("--set <path=value>", "set one field, e.g. --set judging.votes=8; repeatable", collect, []);
+    .option("--set <path=value>", "set one field, e.g. --set judging.votes=8; repeatable", collect);
 }
 
 export function compileFlags(
@@ -21,7 +21,7 @@ export function compileFlags(
   env: Readonly<Record<string, string | undefined>>,
 ): CovoteConfig {
   const overrides: Record<string, unknown> = {};
-  for (const setting of flags.set) {
+  for (const setting of flags.set ?? []) {
     const at = setting.indexOf("=");
     if (at < 1) throw invalid("--set", `must be path=value, got ${JSON.stringify(setting)}`);
     overrides[setting.slice(0, at)] = setting.slice(at + 1);
@@ -33,6 +33,25 @@ export function compileFlags(
   });
 }
 
-function collect(value: string, all: string[]): string[] {
+export interface NumberBounds {
+  least: number;
+  most: number;
+  /** Only whole numbers. */
+  whole?: boolean;
+}
+
+/** The number that a flag gives; undefined when it is not there. Throws `invalid_argument` that names the flag. */
+export function numberFlag(flag: string, text: string | undefined, bounds: NumberBounds): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  const { least, most, whole } = bounds;
+  const written = whole === true ? /^\d{1,10}$/ : /^\d+(\.\d+)?$/;
+  if (written.test(text) && value >= least && value <= most) return value;
+  const kind = whole === true ? "a whole number" : "a number";
+  throw invalid(flag, `must be ${kind} from ${least} to ${most}, got ${JSON.stringify(text)}`);
+}
+
+/** For options that may be given several times. */
+export function collect(value: string, all: string[] = []): string[] {
   return [...all, value];
 }

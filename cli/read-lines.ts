@@ -12,16 +12,25 @@ export interface NumberedLine {
 const longestLine = 256 * 1024 * 1024;
 
 /** Lines without their line feed; the last one may lack it. Throws `not_found` when the file cannot be read. */
-export async function* readLines(file: string): AsyncGenerator<NumberedLine> {
+export function readLines(file: string): AsyncGenerator<NumberedLine> {
+  return linesOf(file, createReadStream(file, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>);
+}
+
+/** The same of bytes from elsewhere; `file` is their name in errors. */
+export async function* linesOf(
+  file: string,
+  chunks: AsyncIterable<Uint8Array | string>,
+): AsyncGenerator<NumberedLine> {
   let number = 0;
   let rest: Buffer[] = [];
   let restBytes = 0;
   try {
-    for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
+    for await (const piece of chunks) {
+      const chunk = Buffer.from(piece as Uint8Array);
       let from = 0;
       for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, from)) {
-        const piece = chunk.subarray(from, end);
-        yield { number: ++number, bytes: rest.length === 0 ? piece : Buffer.concat([...rest, piece]) };
+        const line = chunk.subarray(from, end);
+        yield { number: ++number, bytes: rest.length === 0 ? line : Buffer.concat([...rest, line]) };
         rest = [];
         restBytes = 0;
         from = end + 1;

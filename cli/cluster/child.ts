@@ -52,7 +52,7 @@ export function startChild(options: ChildOptions): Child {
   let lastLine = "";
 
   const giveUp = (why: string): void => {
-    const error = new CovoteError("unavailable", `${id}: ${why}; see ${options.logFile}`);
+    const error = new CovoteError("unavailable", `${id}: ${why}`);
     ready.reject(error);
     done.reject(error);
   };
@@ -81,7 +81,8 @@ export function startChild(options: ChildOptions): Child {
       return;
     }
     if (code === 2) {
-      giveUp(lastLine || "could not start");
+      // Its line names the setting and the fix; the name in front of it is ours already.
+      giveUp(lastLine.replace(`${service}: `, "") || `could not start; see ${options.logFile}`);
       return;
     }
     const now = clock.monotonic();
@@ -92,7 +93,7 @@ export function startChild(options: ChildOptions): Child {
       `${id} died (${signal ?? code}); restarting`,
     );
     if (recent > maxRestarts) {
-      giveUp(`died ${recent} times within a minute: ${lastLine}`);
+      giveUp(`died ${recent} times within a minute: ${lastLine}; see ${options.logFile}`);
       return;
     }
     clock.after(Math.min(5000, 100 * 2 ** (recent - 1)), () => {

@@ -4,12 +4,22 @@
  */
 import type { NatsBus } from "../../lib/bus/open-bus.js";
 
+/** Where one process of the cluster listens, each `host:port`. */
+export interface Endpoint {
+  /** Name of the process: a service's, or `covote` for all in one. */
+  name: string;
+  grpc: string | null;
+  metrics: string;
+}
+
 export interface Cluster {
   readonly natsUrl: string;
   /** `host:port` of the RewardService. */
   readonly rewards: string;
   /** `host:port` of the PolicyService. */
   readonly policy: string;
+  /** Of every process, in the order of their start. */
+  readonly endpoints: readonly Endpoint[];
   /** A connection of the command line's own, for watching. */
   readonly bus: NatsBus;
   /** Starts the configured training run. Resolves when it has ended; rejects when it failed. */

@@ -9,6 +9,7 @@ import { deferred } from "../../lib/core/deferred.js";
 import { CovoteError } from "../../lib/core/errors.js";
 import { createRandom } from "../../lib/core/random.js";
 import type { CovoteConfig } from "../../lib/host/covote-config.js";
+import { parseListenAddress } from "../../lib/host/listen.js";
 import { type Child, startChild } from "./child.js";
 import type { Cluster } from "./cluster.js";
 import type { ClusterOptions } from "./one-process.js";
@@ -60,17 +61,22 @@ export async function openProcessCluster(options: ProcessClusterOptions): Promis
   for (let n = 1; n <= config.grm.workers; n++) start("grm-worker", `grm-worker-${n}`, free());
   const sampler = start("policy-sampler", "policy-sampler", free());
   for (const child of children) child.done.catch(failed.reject);
-  // A sampler that is restarted has to be found where it was.
-  void sampler.ready.then(({ grpc }) => {
-    if (grpc !== null) writeConfig("policy-sampler", { grpc, metricsPort: 0 });
-  }, ignoreFailure);
+  // A process that is restarted has to be found where it was.
+  for (const { id, ready } of children) {
+    void ready.then(({ grpc, metrics }) => {
+      const { port } = parseListenAddress("metrics", metrics);
+      writeConfig(id, { grpc: grpc ?? "127.0.0.1:0", metricsPort: port });
+    }, ignoreFailure);
+  }
 
   const stopChildren = async (): Promise<void> => {
     for (const child of [...children].reverse()) await child.stop();
   };
   const open = async () => {
     const [rewards, policy] = await Promise.all([addressOf(aggregator), addressOf(sampler)]);
-    await Promise.all(children.map((child) => child.ready));
+    const endpoints = await Promise.all(
+      children.map(async (child) => ({ name: child.id, ...(await child.ready) })),
+    );
     const bus = await openBus({
       servers: natsUrl,
       cluster: config.cluster.name,
@@ -78,7 +84,7 @@ export async function openProcessCluster(options: ProcessClusterOptions): Promis
       random: createRandom(config.run.seed),
       clock,
     });
-    return { rewards, policy, bus };
+    return { rewards, policy, endpoints, bus };
   };
   const opened = await open().catch(async (cause: unknown) => {
     await stopChildren();

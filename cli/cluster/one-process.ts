@@ -57,6 +57,9 @@ export async function openOneProcessCluster({
     name: "covote-cli",
     random: createRandom(config.run.seed),
     clock,
+  }).catch(async (cause: unknown) => {
+    await host.stop("the command line could not connect");
+    throw cause;
   });
 
   let learner: Host | null = null;
@@ -85,6 +88,7 @@ export async function openOneProcessCluster({
     natsUrl,
     rewards: address,
     policy: address,
+    endpoints: [{ name: "covote", grpc: address, metrics: runtime.metricsAddress() }],
     bus,
     startLearner,
     failed: failed.promise,

@@ -1,93 +1,117 @@
-/** `covote models`: makes the checkpoints that come with covote. */
-import { availableParallelism } from "node:os";
-import { Command, Option } from "commander";
-import { invalid } from "../../lib/core/errors.js";
+/** `covote models`: the checkpoints that come with covote, what is in a checkpoint folder, and how they are made. */
+import { Command } from "commander";
 import { packagePath } from "../../lib/core/package-root.js";
-import { grmRows, metaRmRows } from "./postcards-readme.js";
-import {
-  type PostcardsFigures,
-  type TrainPostcardsProgress,
-  trainPostcardsModels,
-} from "./train-postcards.js";
-
-interface TrainFlags {
-  seed: string;
-  out: string;
-  threads: string;
-  json?: boolean;
-}
+import { styleFor } from "../run/display.js";
+import { clip, count, padEnd, shortPath, type TextStyle, wrapWords } from "../run/text.js";
+import { columnsOf, type Terminal } from "../terminal.js";
+import { type InspectedModel, inspectModel, modelFolders } from "./inspect.js";
+import { trainModelsCommand } from "./train-command.js";
 
 const help = `
 Example:
+  covote models
+  covote models show models/postcards-grm
   covote models train postcards --seed 1
+`;
 
-Trains the policy, the GRM and the meta RM of the postcards world from nothing (some 25 minutes on two cores)
-and writes a checkpoint folder for each. The same seed gives the same bytes.`;
-
-export function modelsCommand(process: NodeJS.Process): Command {
-  const train = new Command("train")
-    .description("Train the models of a world from a seed")
-    .argument("<world>", "postcards")
-    .option("--seed <number>", "seed of corpora and weights", "1")
-    .option("--out <folder>", "where the checkpoint folders are made", packagePath("models"))
-    .addOption(
-      new Option("--threads <count>", "worker threads; they change the time, not the result").default(
-        String(availableParallelism()),
-        "all cores",
-      ),
-    )
-    .option("--json", "print the figures as one JSON object, nothing else")
+export function modelsCommand(terminal: Terminal): Command {
+  const list = new Command("list")
+    .description("The checkpoints that come with covote, and what was measured of them")
+    .option("--json", "print one JSON object")
     .addHelpText("after", help)
-    .action(async (world: string, flags: TrainFlags) => {
-      if (world !== "postcards") throw invalid("<world>", `must be postcards, got ${JSON.stringify(world)}`);
-      const seed = wholeNumber("--seed", flags.seed, 0, 2 ** 32 - 1);
-      const startedMs = performance.now();
-      const figures = await trainPostcardsModels({
-        seed,
-        outDir: flags.out,
-        threads: wholeNumber("--threads", flags.threads, 1, 64),
-        command: `covote models train postcards --seed ${seed}`,
-        date: new Date().toISOString().slice(0, 10),
-        ...(!flags.json && { onProgress: progressLines(process.stdout) }),
-      });
-      const seconds = Math.round((performance.now() - startedMs) / 1000);
-      process.stdout.write(
-        flags.json
-          ? `${JSON.stringify({ seed, seconds, ...figures })}\n`
-          : table(figures, seconds, flags.out),
+    .action((flags: { json?: boolean }) => listModels(terminal, flags.json === true));
+  const show = new Command("show")
+    .description("Check a checkpoint folder whole and say what is in it")
+    .argument("<folder>", "Hugging Face Llama checkpoint")
+    .option("--json", "print one JSON object")
+    .addHelpText("after", help)
+    .action(async (folder: string, flags: { json?: boolean }) => {
+      const model = await inspectModel(folder);
+      const lines = renderModel(model, styleFor(terminal.stdout, terminal.env), columnsOf(terminal));
+      terminal.stdout.write(
+        flags.json === true ? `${JSON.stringify(modelForMachines(model))}\n` : `${lines.join("\n")}\n`,
       );
     });
-  return new Command("models").description("The checkpoints that come with covote").addCommand(train);
+  return new Command("models")
+    .description("The checkpoints that come with covote; what is in a checkpoint folder; how they are made")
+    .addHelpText("after", help)
+    .addCommand(list, { isDefault: true })
+    .addCommand(show)
+    .addCommand(trainModelsCommand(terminal));
 }
 
-/** A line at the start of each phase, and one for every twentieth of a training. */
-function progressLines(stream: { write(text: string): unknown }): (progress: TrainPostcardsProgress) => void {
-  return ({ model, phase, step, steps, loss }) => {
-    if (phase === "measuring") stream.write(`${model.padEnd(8)} measuring\n`);
-    else if (step === 1 || Math.floor((step * 20) / steps) !== Math.floor(((step - 1) * 20) / steps)) {
-      stream.write(`${model.padEnd(8)} step ${step} of ${steps}, loss ${loss.toFixed(4)}\n`);
-    }
+async function listModels(terminal: Terminal, json: boolean): Promise<void> {
+  const models = await Promise.all(modelFolders(packagePath("models")).map(inspectModel));
+  if (json) {
+    terminal.stdout.write(`${JSON.stringify({ models: models.map(modelForMachines) })}\n`);
+    return;
+  }
+  const style = styleFor(terminal.stdout, terminal.env);
+  const columns = columnsOf(terminal);
+  const lines =
+    models.length === 0
+      ? ["", "  No checkpoints yet; make them with  covote models train postcards --seed 1", ""]
+      : models.flatMap((model) => renderModel(model, style, columns, "short"));
+  terminal.stdout.write(`${lines.join("\n")}\n`);
+}
+
+function renderModel(
+  model: InspectedModel,
+  style: TextStyle,
+  columns: number,
+  detail: "short" | "whole" = "whole",
+): string[] {
+  const width = Math.max(40, Math.min(columns - 1, 110));
+  const { config, chatTemplate, metadata } = model.checkpoint;
+  const row = (what: string, value: string): string => `    ${style.dim(padEnd(what, whatWidth))}  ${value}`;
+  const shape: [string, string][] = [
+    ["folder", shortPath(model.path, process.cwd())],
+    ["head", model.kind],
+    [
+      "shape",
+      `${config.layers} layers, hidden ${config.hiddenSize}, ${config.heads} heads of ${config.headDim}` +
+        `${config.kvHeads === config.heads ? "" : ` (${config.kvHeads} for keys)`}, feed-forward ${config.intermediateSize}`,
+    ],
+    ["context", `${count(config.maxPositions)} tokens`],
+    ["vocabulary", `${count(config.vocabSize)} tokens`],
+    ["chat template", chatTemplate === null ? "none" : `${count(chatTemplate.length)} characters`],
+    ...Object.entries(metadata),
+  ];
+  const rows = [
+    ...(detail === "whole" ? shape : []),
+    ...model.figures.map(({ what, value }): [string, string] => [what, value]),
+  ];
+  const whatWidth = Math.min(64, Math.max(0, ...rows.map(([what]) => what.length)));
+  return [
+    "",
+    `  ${style.bold(model.name)}  ${style.dim(`${count(model.parameters)} parameters, ${megabytes(model.bytes)}`)}`,
+    ...wrapWords(model.about, width - 4).map((line) => `    ${line}`),
+    ...rows.map(([what, value]) => row(what, value)),
+    ...(detail === "whole" ? [""] : []),
+  ].map((line) => clip(line, width));
+}
+
+function modelForMachines({
+  name,
+  path,
+  kind,
+  parameters,
+  bytes,
+  checkpoint,
+  figures,
+}: InspectedModel): object {
+  return {
+    name,
+    path,
+    kind,
+    parameters,
+    bytes,
+    config: checkpoint.config,
+    metadata: checkpoint.metadata,
+    figures: Object.fromEntries(figures.map(({ what, value }) => [what, value])),
   };
 }
 
-function table(figures: PostcardsFigures, seconds: number, out: string): string {
-  const rows: [string, string][] = [
-    ["policy: parameters", `${figures.policy.parameters}`],
-    ["policy: mean oracle utility, 200 held-out queries", figures.policy.utility.toFixed(3)],
-    ["GRM: parameters", `${figures.grm.parameters}`],
-    ...grmRows(figures.grm).map(([what, value]): [string, string] => [`GRM: ${what}`, value]),
-    ["meta RM: parameters", `${figures.metaRm.parameters}`],
-    ...metaRmRows(figures.metaRm).map(([what, value]): [string, string] => [`meta RM: ${what}`, value]),
-    ["seconds", `${seconds}`],
-  ];
-  const width = Math.max(...rows.map(([what]) => what.length));
-  return `\n${rows.map(([what, value]) => `${what.padEnd(width)}  ${value}`).join("\n")}\n\nwritten to ${out}\n`;
-}
-
-function wholeNumber(flag: string, text: string, least: number, most: number): number {
-  const value = Number(text);
-  if (!/^\d+$/.test(text) || value < least || value > most) {
-    throw invalid(flag, `must be a whole number from ${least} to ${most}, got ${JSON.stringify(text)}`);
-  }
-  return value;
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
 }

@@ -1,4 +1,5 @@
 /** Numbers and lines for people: durations, counts, sparklines, ANSI styles, clipping to a width. */
+import { relative } from "node:path";
 
 /** `0:07`, `2:41`, `1:02:03`; a dash for what is not known. */
 export function duration(seconds: number): string {
@@ -127,4 +128,10 @@ export function wrapWords(text: string, width: number): string[] {
   }
   if (line !== "") lines.push(line);
   return lines;
+}
+
+/** An absolute path as somebody who stands in `cwd` would write it. */
+export function shortPath(path: string, cwd: string): string {
+  const short = relative(cwd, path);
+  return short === "" ? "." : short.startsWith("..") ? path : short;
 }

@@ -117,7 +117,7 @@ function newRun(flags: TrainFlags, process: NodeJS.Process, startedAt: Date): Ru
 
 function resumedRun(flags: TrainFlags, process: NodeJS.Process): Run {
   const dir = flags.resume ?? "";
-  if (flags.seed !== undefined || flags.set.length > 0 || flags.config !== undefined) {
+  if (flags.seed !== undefined || flags.set !== undefined || flags.config !== undefined) {
     throw invalid("--resume", "takes the run's own configuration; only --steps may be given with it");
   }
   const file = join(dir, "config.json");

@@ -1,8 +1,7 @@
 /** The figures of a finished run: `summary.json`. */
-import { createRequire } from "node:module";
 import { currentModel } from "../../lib/bus/model-versions.js";
 import type { NatsBus } from "../../lib/bus/open-bus.js";
-import { packagePath } from "../../lib/core/package-root.js";
+import { packageVersion } from "../../lib/core/package-root.js";
 import type { CovoteConfig } from "../../lib/host/covote-config.js";
 import type { LedgerCounts } from "../../lib/wire/gen/covote/v1/learning.js";
 import type { StepRecord, Summary } from "../run/records.js";
@@ -55,11 +54,6 @@ export async function summarise(run: FinishedRun): Promise<Summary> {
       nats: run.bus.capabilities.version,
     },
   };
-}
-
-export function packageVersion(): string {
-  const { version } = createRequire(import.meta.url)(packagePath("package.json")) as { version: string };
-  return version;
 }
 
 function sum(values: readonly number[]): number {

@@ -32,6 +32,8 @@ export interface Subscription {
 
 export interface PublishOptions {
   traceparent?: string;
+  /** Where answers go, for questions that many may answer. */
+  reply?: string;
 }
 
 export interface RequestOptions {

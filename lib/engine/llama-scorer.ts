@@ -4,7 +4,7 @@ import type { ChatMessage } from "../grm/chat.js";
 import { openCheckpoint } from "../llama/checkpoint.js";
 import { createTokenizer } from "../llama/tokenizer.js";
 import type { ScalarEngine } from "./engine.js";
-import { openServed, statsOf } from "./llama.js";
+import { nameOf, openServed, statsOf } from "./llama.js";
 
 /** Sequences in the thread at a time. */
 const slots = 64;
@@ -15,7 +15,7 @@ export async function openLlamaScorer({ checkpoint }: { checkpoint: string }): P
     throw invalid(checkpoint, "has no scalar head; a meta reward model needs LlamaForSequenceClassification");
   }
   const tokenizer = createTokenizer(model);
-  const { version, inference } = await openServed(model, slots);
+  const { version, inference } = await openServed(model, slots, nameOf(checkpoint));
 
   /** The conversation up to its last token; the score is read there. */
   const encode = (conversation: readonly ChatMessage[]): number[] | CovoteError => {

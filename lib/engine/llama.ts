@@ -1,4 +1,5 @@
 /** The embedded engine: a small Llama from a checkpoint folder, in a thread of its own. */
+import { basename, resolve } from "node:path";
 import { invalid } from "../core/errors.js";
 import type { ChatMessage } from "../grm/chat.js";
 import { type Checkpoint, openCheckpoint } from "../llama/checkpoint.js";
@@ -24,7 +25,7 @@ export async function openLlamaEngine(options: LlamaEngineOptions): Promise<Gene
     );
   }
   const tokenizer = createTokenizer(model);
-  const { version, inference } = await openServed(model, slots);
+  const { version, inference } = await openServed(model, slots, nameOf(checkpoint));
   const { maxPositions } = model.config;
   const promptIds = (messages: readonly ChatMessage[]): number[] => tokenizer.chat(messages);
 
@@ -54,10 +55,15 @@ export async function openLlamaEngine(options: LlamaEngineOptions): Promise<Gene
   };
 }
 
+/** What weights without a version of their own are called: the name of their folder. */
+export function nameOf(checkpoint: string): string {
+  return basename(resolve(checkpoint));
+}
+
 /** The weights part that generating and scoring engines share. */
-export async function openServed(model: Checkpoint, slots: number) {
+export async function openServed(model: Checkpoint, slots: number, name: string) {
   const { config, metadata } = model;
-  let served = { number: 0, version: metadata.version ?? "initial" };
+  let served = { number: 0, version: metadata.version ?? name };
   const inference = await openInference({ config, weights: model.weights, version: served.version, slots });
   return {
     inference,

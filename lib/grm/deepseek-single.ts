@@ -13,6 +13,7 @@ export const deepseekSingle: Grammar = {
   name: "deepseek-grm-single",
   version: "deepseek-grm-single-1",
   maxPanel: 1,
+  words: [],
   prompt({ query, responses, reference }) {
     if (responses.length !== 1) {
       throw invalid(

@@ -14,6 +14,7 @@ export const deepseekGrm: Grammar = {
   name: "deepseek-grm",
   version: "deepseek-grm-1",
   maxPanel: 16,
+  words: [],
   prompt({ query, responses, reference }) {
     const parts = [
       task(responses.length, reference !== undefined),

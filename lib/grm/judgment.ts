@@ -19,6 +19,8 @@ export interface Grammar {
   version: string;
   /** Most responses that one panel may show. */
   maxPanel: number;
+  /** Words that a model with a closed vocabulary has to know; empty when any language model will do. */
+  words: readonly string[];
   /** What the GRM is asked; throws `invalid_argument` when the grammar has no room for the input. */
   prompt(input: JudgedInput & { reference?: string }): ChatMessage[];
   /** Reads a judgment over `n` responses. */

@@ -14,6 +14,7 @@ import type { Grammar, JudgedInput, ParsedJudgment, ParseFailure, ParseFailureKi
 import { parseFailure, quoted } from "./judgment.js";
 
 const criteria = new Set(["short", "long", "question", "thanks", "number", "colour", "topic", "greeting"]);
+const scoreWords = Array.from({ length: 10 }, (_, i) => String(i + 1));
 const specialTokens = ["<pad>", "<s>", "</s>", "<user>", "<assistant>"];
 const judgmentWords = ["principles", "critique", "scores", "response"];
 const forbiddenInResponse = new Set([".", "query", ...judgmentWords, ...specialTokens]);
@@ -23,6 +24,7 @@ export const postcards: Grammar = {
   name: "postcards",
   version: "postcards-1",
   maxPanel: 4,
+  words: [...judgmentWords, ".", "yes", "no", ...scoreWords, ...criteria],
   prompt(input) {
     if (input.reference !== undefined) {
       throw invalid("reference", "the postcards grammar has no place for a reference answer; leave it out");

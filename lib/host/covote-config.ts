@@ -68,6 +68,12 @@ const nats = z.strictObject({
     .describe(
       "Work of a process that has been silent for so long goes to another one, in milliseconds; the same everywhere.",
     ),
+  outageTimeoutMs: z
+    .int()
+    .min(1000)
+    .max(86_400_000)
+    .default(60_000)
+    .describe("How long NATS may be away while a service runs before the service gives up, in milliseconds."),
 });
 
 const grpc = z.strictObject({

@@ -61,6 +61,8 @@ export async function runMain(
   process.stdout.on("error", (error: NodeJS.ErrnoException) =>
     error.code === "EPIPE" ? exit(0) : fatal(error),
   );
+  // There is nobody left to tell.
+  process.stderr.on("error", () => undefined);
   try {
     process.exitCode = (await main()) ?? 0;
   } catch (thrown) {

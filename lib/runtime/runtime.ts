@@ -8,18 +8,21 @@
  */
 import type { Bus } from "../bus/bus.js";
 import { openBus } from "../bus/open-bus.js";
-import type { Clock } from "../core/clock.js";
+import { createService, type Service } from "../bus/service.js";
+import type { Clock, Timer } from "../core/clock.js";
 import type { Deadline } from "../core/deadline.js";
 import { CovoteError } from "../core/errors.js";
 import { newId } from "../core/ids.js";
-import { packagePath } from "../core/package-root.js";
+import { packageVersion } from "../core/package-root.js";
 import { createRandom, type Random, seedFrom } from "../core/random.js";
 import { type Grammar, grammars } from "../grm/grammar.js";
-import { type CovoteConfig, shippedCheckpoint } from "../host/covote-config.js";
+import type { CovoteConfig } from "../host/covote-config.js";
 import { createGrpcServer, type GrpcService } from "../host/grpc.js";
 import type { Host } from "../host/host.js";
 import { createHttpServer, opsRoutes } from "../host/http.js";
 import { formatAddress, parseListenAddress } from "../host/listen.js";
+import { type CheckpointRole, openConfiguredCheckpoint } from "./checkpoints.js";
+import { clusterApi } from "./cluster-api.js";
 
 export interface Runtime {
   readonly host: Host;
@@ -30,18 +33,19 @@ export interface Runtime {
   readonly grammar: Grammar;
   /** Only from within a stage. */
   bus(): Bus;
-  /** Folder of the configured checkpoint of a role. */
-  checkpoint(role: CheckpointRole): string;
-  /** Registers a service; what `start` returns is served over gRPC and stopped in its turn. */
-  mount(name: string, start: () => Promise<MountedService>): void;
+  /** Folder of the configured checkpoint of a role, checked; rejects with the setting and what is wrong. */
+  checkpoint(role: CheckpointRole): Promise<string>;
+  /**
+   * Registers a service; what `start` returns is served over gRPC and stopped in its turn. Meanwhile it answers
+   * `$SRV.PING|INFO|STATS` under its name, endpoints that `start` adds included.
+   */
+  mount(name: string, start: (service: Service) => Promise<MountedService>): void;
   /** Starts everything that was mounted. Once. */
   start(): Promise<void>;
   /** `host:port` once started; null when no mounted service speaks gRPC. */
   grpcAddress(): string | null;
   metricsAddress(): string;
 }
-
-export type CheckpointRole = "policy" | "grm" | "meta-rm";
 
 export interface MountedService {
   readonly api?: GrpcService;
@@ -86,15 +90,31 @@ export function createRuntime({ host, config, clock, natsUrl }: RuntimeOptions):
       connectTimeoutMs: config.nats.connectTimeoutMs,
     });
     bus = opened;
+    let outage: Timer | null = null;
+    const giveUp = (): void => {
+      const { outageTimeoutMs } = config.nats;
+      const text = `NATS at ${withoutCredentials(natsUrl)} has been away for ${outageTimeoutMs} ms (nats.outageTimeoutMs); start it again`;
+      host.fail(new CovoteError("unavailable", text));
+    };
     opened.events.subscribe((event) => {
-      if (event.type === "disconnect") host.health.setReady("bus", false, "NATS is not reachable");
-      if (event.type === "reconnect") host.health.setReady("bus", true);
+      if (event.type === "disconnect") {
+        host.health.setReady("bus", false, "NATS is not reachable");
+        outage ??= clock.after(config.nats.outageTimeoutMs, giveUp, { background: true });
+      }
+      if (event.type === "reconnect") {
+        host.health.setReady("bus", true);
+        outage?.cancel();
+        outage = null;
+      }
       if (event.type === "closed" && !host.signal.aborted) {
         host.fail(new CovoteError("unavailable", "the connection to NATS is closed", { cause: event.cause }));
       }
       host.log.debug({ bus: event }, "bus event");
     });
-    return (deadline) => opened.drain(deadline.remainingMs());
+    return (deadline) => {
+      outage?.cancel();
+      return opened.drain(deadline.remainingMs());
+    };
   });
 
   const serveGrpc = (): void => {
@@ -102,7 +122,7 @@ export function createRuntime({ host, config, clock, natsUrl }: RuntimeOptions):
       if (apis.length === 0) return undefined;
       const server = await createGrpcServer({
         address: parseListenAddress("grpc.address", config.grpc.address),
-        services: apis,
+        services: [...apis, clusterApi(runtime.bus(), clock)],
         log: host.log,
         health: host.health,
         metrics: host.metrics,
@@ -115,7 +135,7 @@ export function createRuntime({ host, config, clock, natsUrl }: RuntimeOptions):
     });
   };
 
-  return {
+  const runtime: Runtime = {
     host,
     config,
     clock,
@@ -125,15 +145,24 @@ export function createRuntime({ host, config, clock, natsUrl }: RuntimeOptions):
       if (bus === null) throw new CovoteError("internal", "the bus is used before its stage");
       return bus;
     },
-    checkpoint: (role) => {
-      const path = { policy: config.policy, grm: config.grm, "meta-rm": config.metaRm }[role].checkpoint;
-      return path === shippedCheckpoint ? packagePath("models", `${shippedCheckpoint}-${role}`) : path;
-    },
+    checkpoint: async (role) => (await openConfiguredCheckpoint(config, role)).path,
     mount: (name, start) =>
       host.stage(name, async () => {
-        const service = await start();
+        const answering = createService(runtime.bus(), clock, {
+          name,
+          version: packageVersion(),
+          description: `covote ${name}`,
+          metadata: { cluster: config.cluster.name, host: host.id },
+        });
+        const service = await start(answering).catch((cause: unknown) => {
+          answering.close();
+          throw cause;
+        });
         if (service.api !== undefined) apis.push(service.api);
-        return (deadline) => service.stop(deadline);
+        return async (deadline) => {
+          await service.stop(deadline);
+          answering.close();
+        };
       }),
     start: () => {
       serveGrpc();
@@ -142,4 +171,10 @@ export function createRuntime({ host, config, clock, natsUrl }: RuntimeOptions):
     grpcAddress: () => grpcAddress,
     metricsAddress: () => metricsAddress,
   };
+  return runtime;
+}
+
+/** Without what is between `//` and `@`: a user and a password. */
+function withoutCredentials(url: string): string {
+  return url.replace(/\/\/[^/@]*@/g, "//");
 }

@@ -17,7 +17,7 @@ export function mountGrmWorker(runtime: Runtime, options: GrmWorkerMount): void 
   const { config, grammar, clock, host } = runtime;
   const openEngine =
     options.openEngine ??
-    (() => openLlamaEngine({ checkpoint: runtime.checkpoint("grm"), slots: config.grm.slots }));
+    (async () => openLlamaEngine({ checkpoint: await runtime.checkpoint("grm"), slots: config.grm.slots }));
   runtime.mount(options.name, async () => {
     const engine = await openEngine();
     const log = host.log.child({ service: options.name });

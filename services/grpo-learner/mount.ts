@@ -26,9 +26,9 @@ export function mountGrpoLearner(runtime: Runtime, options: GrpoLearnerMount): v
   const { threads } = config.training;
   const openTrainer =
     options.openTrainer ??
-    (() =>
+    (async () =>
       openLlamaTrainer({
-        checkpoint: runtime.checkpoint("policy"),
+        checkpoint: await runtime.checkpoint("policy"),
         threads,
         temperature: config.policy.temperature,
       }));

@@ -14,12 +14,20 @@ export interface MetaRmMount {
 export function mountMetaRm(runtime: Runtime, options: MetaRmMount = {}): void {
   const { config, grammar, clock, host } = runtime;
   const openEngine =
-    options.openEngine ?? (() => openLlamaScorer({ checkpoint: runtime.checkpoint("meta-rm") }));
-  runtime.mount(serviceName, async () => {
+    options.openEngine ?? (async () => openLlamaScorer({ checkpoint: await runtime.checkpoint("meta-rm") }));
+  runtime.mount(serviceName, async (service) => {
     const engine = await openEngine();
     const log = host.log.child({ service: serviceName });
     const metaRm = await startMetaRm(
-      { bus: runtime.bus(), engine, grammar, clock, log, metrics: host.metrics.forService(serviceName) },
+      {
+        bus: runtime.bus(),
+        respond: (subject, opts, handler) => service.endpoint("meta-scores", subject, opts, handler),
+        engine,
+        grammar,
+        clock,
+        log,
+        metrics: host.metrics.forService(serviceName),
+      },
       { batch: config.metaRm.batch },
     );
     return {

@@ -21,6 +21,8 @@ import { metaMetrics } from "./metrics.js";
 
 export interface MetaRmDependencies {
   bus: Bus;
+  /** How requests are answered, when they are to be counted as well; default: by the bus. */
+  respond?: Bus["respond"];
   engine: ScalarEngine;
   grammar: Grammar;
   clock: Clock;
@@ -38,7 +40,7 @@ export interface MetaRm {
 }
 
 export async function startMetaRm(
-  { bus, engine, grammar, clock, log, metrics }: MetaRmDependencies,
+  { bus, respond = bus.respond, engine, grammar, clock, log, metrics }: MetaRmDependencies,
   options: MetaRmOptions,
 ): Promise<MetaRm> {
   const meter = metaMetrics(metrics);
@@ -59,7 +61,7 @@ export async function startMetaRm(
   };
   const batcher = createBatcher(scoreAll, options.batch);
 
-  const answers = bus.respond(bus.subjects.metaScores(), { queue: "meta-rm" }, async (data) => {
+  const answers = respond(bus.subjects.metaScores(), { queue: "meta-rm" }, async (data) => {
     const { items, deadlineAtMs } = metaScoreRequestCodec.decode(data);
     if (deadlineAtMs <= clock.now()) {
       throw new CovoteError("deadline_exceeded", "the votes' deadline passed before they were scored");

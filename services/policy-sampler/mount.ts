@@ -15,7 +15,8 @@ export function mountPolicySampler(runtime: Runtime, options: PolicySamplerMount
   const { config, clock, host } = runtime;
   const { slots } = config.policy;
   const openEngine =
-    options.openEngine ?? (() => openLlamaEngine({ checkpoint: runtime.checkpoint("policy"), slots }));
+    options.openEngine ??
+    (async () => openLlamaEngine({ checkpoint: await runtime.checkpoint("policy"), slots }));
   runtime.mount(serviceName, async () => {
     const engine = await openEngine();
     const log = host.log.child({ service: serviceName });

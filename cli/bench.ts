@@ -1,0 +1,68 @@
+/** `covote bench`: runs the benchmarks in a process of their own and passes on what they say. */
+import { spawn } from "node:child_process";
+import { Command } from "commander";
+import { CovoteError } from "../lib/core/errors.js";
+import { packagePath } from "../lib/core/package-root.js";
+import type { Terminal } from "./terminal.js";
+
+const help = `
+Without names it runs all of them. The last line of standard output is one JSON object with every figure; progress
+goes to standard error.
+
+Example:
+  covote bench votes
+  covote bench --json | jq .votes_per_s_ratio
+`;
+
+export function benchCommand(terminal: Terminal): Command {
+  return new Command("bench")
+    .description(
+      "Measure this machine: the vote path against raw JetStream, sampling and training of the small Llama",
+    )
+    .argument("[names...]", "votes, llama; default: all")
+    .option("--json", "print only the line of JSON")
+    .addHelpText("after", help)
+    .action(async (names: string[], flags: { json?: boolean }) => {
+      const write = (text: string): void => void terminal.stdout.write(text);
+      const ended = flags.json === true ? collect((text) => write(lastLine(text))) : { piece: write };
+      terminal.exitCode = await runBenchmarks(names, ended);
+    });
+}
+
+interface Output {
+  piece(text: string): void;
+  /** Called after the last piece, when the benchmarks ran to their end. */
+  end?(): void;
+}
+
+/** Resolves to the exit code. */
+function runBenchmarks(names: readonly string[], output: Output): Promise<number> {
+  const child = spawn(process.execPath, [packagePath("dist", "bench", "main.js"), ...names], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  child.stdout.setEncoding("utf8").on("data", output.piece);
+  return new Promise((resolve, reject) => {
+    child.once("error", (cause) =>
+      reject(new CovoteError("internal", `the benchmarks could not be started: ${cause.message}`, { cause })),
+    );
+    child.once("close", (code) => {
+      if (code === 0) output.end?.();
+      resolve(code ?? 1);
+    });
+  });
+}
+
+/** Holds everything back until the end. */
+function collect(done: (text: string) => void): Output {
+  let held = "";
+  return {
+    piece: (text) => {
+      held += text;
+    },
+    end: () => done(held),
+  };
+}
+
+function lastLine(text: string): string {
+  return `${text.trimEnd().split("\n").at(-1) ?? ""}\n`;
+}

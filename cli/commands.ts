@@ -1,0 +1,47 @@
+/**
+ * The commands of `covote`, by name. Each is loaded when it is called for: what a command needs (gRPC, NATS, the
+ * engine) takes longer to load than most of them take to run.
+ */
+import type { Command } from "commander";
+import type { Terminal } from "./terminal.js";
+
+export interface CommandEntry {
+  /** One line for `covote --help`. */
+  summary: string;
+  load(terminal: Terminal): Promise<Command>;
+}
+
+export const commands: Readonly<Record<string, CommandEntry>> = {
+  up: {
+    summary: "start nats-server and every service here, until Ctrl-C",
+    load: async (terminal) => (await import("./up/command.js")).upCommand(terminal),
+  },
+  train: {
+    summary: "train a policy online from the votes of a reward model",
+    load: async () => (await import("./train/command.js")).trainCommand(process),
+  },
+  score: {
+    summary: "rewards for responses, with the votes behind them",
+    load: async (terminal) => (await import("./score/command.js")).scoreCommand(terminal),
+  },
+  status: {
+    summary: "services, queues and models of a running cluster",
+    load: async (terminal) => (await import("./status.js")).statusCommand(terminal),
+  },
+  tally: {
+    summary: "replay recorded votes through the tally",
+    load: async () => (await import("./tally.js")).tallyCommand(),
+  },
+  models: {
+    summary: "list, inspect and train checkpoints",
+    load: async (terminal) => (await import("./models/command.js")).modelsCommand(terminal),
+  },
+  config: {
+    summary: "print the configuration, every field with a sentence",
+    load: async (terminal) => (await import("./config.js")).configCommand(terminal),
+  },
+  bench: {
+    summary: "measure this machine: the vote path, the small Llama",
+    load: async (terminal) => (await import("./bench.js")).benchCommand(terminal),
+  },
+};

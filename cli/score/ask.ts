@@ -1,0 +1,72 @@
+/** Asks a reward service for the rewards of a group and for everything behind them. */
+import type { Clock } from "../../lib/core/clock.js";
+import { CovoteError } from "../../lib/core/errors.js";
+import { newId } from "../../lib/core/ids.js";
+import { createGrpcClient, type GrpcClient } from "../../lib/host/grpc-client.js";
+import {
+  type JudgingOptions,
+  type Judgment,
+  RewardServiceService,
+  type ScoreResponse,
+} from "../../lib/wire/gen/covote/v1/reward.js";
+import type { ScoreTask } from "./input.js";
+
+export interface Scored {
+  task: ScoreTask;
+  outcome: ScoreResponse;
+  judgment: Judgment;
+}
+
+export interface RewardClient {
+  /** Rejects with a CovoteError. An overloaded service is asked again until the time is up. */
+  score(task: ScoreTask, options: JudgingOptions, signal: AbortSignal): Promise<Scored>;
+  close(): void;
+}
+
+/** For calls without a deadline of their own: no judgment of a service takes longer, in milliseconds. */
+const longestCallMs = 600_000;
+/** Beyond the judgment's own deadline, for the way there and back. */
+const graceMs = 2000;
+const overloadedPauseMs = 500;
+
+export function createRewardClient(address: string, clock: Clock): RewardClient {
+  const { score, getJudgment } = RewardServiceService;
+  // Each request has an id of its own, so sending it again is harmless.
+  const client: GrpcClient = createGrpcClient({
+    address,
+    what: "reward service",
+    idempotent: [score, getJudgment],
+    clock,
+  });
+  return {
+    score: async (task, options, signal) => {
+      const deadlineAtMs =
+        clock.now() + (options.deadlineMs === undefined ? longestCallMs : options.deadlineMs + graceMs);
+      const request = {
+        requestId: `score-${newId()}`,
+        query: { messages: [...task.query] },
+        responses: task.responses.map((text) => ({ text, tokens: undefined })),
+        options,
+        labels: {},
+      };
+      const ask = async (): Promise<ScoreResponse> => {
+        for (;;) {
+          try {
+            return await client.unary(score, request, { deadlineAtMs, signal });
+          } catch (thrown) {
+            const error = CovoteError.from(thrown);
+            const pauseMs = error.retryAfterMs ?? overloadedPauseMs;
+            if (error.code !== "overloaded" || clock.now() + pauseMs >= deadlineAtMs) throw error;
+            await clock.sleep(pauseMs, { signal });
+          }
+        }
+      };
+      const outcome = await ask();
+      const { judgment } = await client.unary(getJudgment, { judgmentId: outcome.judgmentId }, { signal });
+      if (judgment === undefined)
+        throw new CovoteError("internal", `judgment ${outcome.judgmentId} has no record`);
+      return { task, outcome, judgment };
+    },
+    close: () => client.close(),
+  };
+}

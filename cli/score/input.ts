@@ -1,0 +1,100 @@
+/**
+ * What `covote score` is asked: one group from flags, or one per line of a JSONL file or of standard input.
+ *
+ * Every line is checked before anything is judged, so a damaged one never leaves half a result.
+ */
+import { CovoteError, invalid } from "../../lib/core/errors.js";
+import { type ChatMessage, isChatMessage } from "../../lib/grm/chat.js";
+import { checkScoreRequest, decodeUtf8 } from "../../lib/grm/limits.js";
+import type { NumberedLine } from "../read-lines.js";
+
+export interface ScoreTask {
+  /** The user's own, repeated in the answer; null when there is none. */
+  id: string | null;
+  query: readonly ChatMessage[];
+  responses: readonly string[];
+}
+
+/** Throws `invalid_argument` that names the flag. */
+export function taskOfFlags(query: string, responses: readonly string[]): ScoreTask {
+  if (query.trim() === "") throw invalid("--query", "is empty; give the text that the responses answer");
+  const task = { id: null, query: [{ role: "user" as const, content: query }], responses };
+  checkTask(task, (message) =>
+    message
+      .replace(/^query\.messages\[0\]\.content:/, "--query:")
+      .replace(/^responses\[(\d+)\]\.text:/, (_, i: string) => `--response ${Number(i) + 1}:`)
+      .replace(/^responses:/, "--response:"),
+  );
+  return task;
+}
+
+/** Throws `invalid_argument` that names file and line. Blank lines are left out. */
+export async function readTasks(file: string, lines: AsyncIterable<NumberedLine>): Promise<ScoreTask[]> {
+  const tasks: ScoreTask[] = [];
+  for await (const { number, bytes } of lines) {
+    const at = (message: string): string => `${file}:${number}: ${message}`;
+    const task = parseLine(bytes, at);
+    if (task === null) continue;
+    checkTask(task, at);
+    tasks.push(task);
+  }
+  if (tasks.length === 0) throw new CovoteError("invalid_argument", `${file}: has no lines to score`);
+  return tasks;
+}
+
+const shape = '{"query": text or messages, "responses": [text, …], "id": text}';
+
+function parseLine(bytes: Uint8Array, at: (message: string) => string): ScoreTask | null {
+  const bad = (problem: string, cause?: unknown): CovoteError =>
+    new CovoteError("invalid_argument", at(problem), cause === undefined ? {} : { cause });
+  let text: string;
+  try {
+    text = decodeUtf8("line", bytes);
+  } catch (cause) {
+    throw bad("is not UTF-8; convert it first", cause);
+  }
+  if (text.trim() === "") return null;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw bad(`is not JSON; a line is ${shape}`, cause);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw bad(`is not a JSON object; a line is ${shape}`);
+  }
+  const { id, query, responses } = value as Record<string, unknown>;
+  if (id !== undefined && id !== null && typeof id !== "string" && typeof id !== "number") {
+    throw bad(`id: must be text, got ${shown(id)}`);
+  }
+  if (!Array.isArray(responses)) throw bad(`responses: must be a list of texts, got ${shown(responses)}`);
+  const broken = responses.findIndex((response) => typeof response !== "string");
+  if (broken >= 0) throw bad(`responses[${broken}]: must be text, got ${shown(responses[broken])}`);
+  const turns = turnsOf(query);
+  if (turns === null) throw bad(`query: must be text or a list of {"role", "content"}, got ${shown(query)}`);
+  return { id: id === undefined || id === null ? null : String(id), query: turns, responses };
+}
+
+function turnsOf(query: unknown): ChatMessage[] | null {
+  if (typeof query === "string") return [{ role: "user", content: query }];
+  if (!Array.isArray(query)) return null;
+  const turns = query.map((turn: unknown) => {
+    const { role, content } = (turn ?? {}) as { role?: unknown; content?: unknown };
+    return typeof role === "string" && typeof content === "string" ? { role, content } : null;
+  });
+  return turns.every((turn) => turn !== null && isChatMessage(turn)) ? (turns as ChatMessage[]) : null;
+}
+
+function checkTask(task: ScoreTask, naming: (message: string) => string): void {
+  try {
+    checkScoreRequest({ query: task.query, responses: task.responses, options: {} });
+  } catch (thrown) {
+    const error = CovoteError.from(thrown);
+    throw new CovoteError(error.code, naming(error.message), { cause: thrown });
+  }
+}
+
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? "nothing";
+  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
+}

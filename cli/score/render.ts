@@ -1,0 +1,196 @@
+/** What `covote score` shows: for people, and for machines. Pure. */
+import type { NullReason } from "../../lib/core/null-reason.js";
+import type { Reward, VoteRecord } from "../../lib/wire/gen/covote/v1/reward.js";
+import { fromWireNullReason } from "../../lib/wire/null-reason.js";
+import { clip, latency, padEnd, plural, type TextStyle, wrapWords } from "../run/text.js";
+import type { Scored } from "./ask.js";
+
+/** Lines of principles and of critique that are shown of each vote. */
+const partLines = 2;
+/** Up to so many responses the scores of a vote stand in columns of their own. */
+const columnsUpTo = 8;
+
+export function renderScored(
+  { task, outcome, judgment }: Scored,
+  columns: number,
+  style: TextStyle,
+): string[] {
+  const width = Math.max(40, Math.min(columns - 1, 120));
+  const query = task.query.at(-1)?.content ?? "";
+  const lines = [
+    "",
+    ...labelled(task.id === null ? "query" : `query ${task.id}`, query, width, style),
+    "",
+    ...rewardLines(task.responses, outcome.rewards, judgment.votes, width, style),
+    "",
+    ...voteLines(judgment.votes, task.responses.length, width, style),
+    "",
+    ...closing({ task, outcome, judgment }, width, style),
+    "",
+  ];
+  return lines.map((line) => clip(line, width));
+}
+
+function rewardLines(
+  responses: readonly string[],
+  rewards: readonly Reward[],
+  votes: readonly VoteRecord[],
+  width: number,
+  style: TextStyle,
+): string[] {
+  const head = `  ${"".padStart(3)}  ${padEnd("reward", 13)}  ${"agreement".padStart(9)}  ${"kept".padStart(7)}  response`;
+  const best = Math.max(...rewards.map(({ value }) => value ?? Number.NEGATIVE_INFINITY));
+  const rows = responses.flatMap((response, index) => {
+    const reward = rewards[index];
+    const text = oneLine(response) || "(empty)";
+    if (reward?.value === undefined) {
+      const reason = reasonOf(reward) ?? "engine_unavailable";
+      const why = failureOf(votes, index);
+      return [
+        `  ${String(index + 1).padStart(3)}  ${style.bad(padEnd(`null`, 13))}  ${"–".padStart(9)}  ${"–".padStart(7)}  ${text}`,
+        ...wrapWords(`${reason}${why === "" ? "" : `: ${why}`}`, width - 9).map(
+          (line) => `       ${style.dim(line)}`,
+        ),
+      ];
+    }
+    const value = padEnd(`${reward.value.toFixed(2)} ± ${reward.spread.toFixed(2)}`, 13);
+    const kept = `${reward.votesKept} of ${reward.votesUsable}`;
+    return [
+      `  ${String(index + 1).padStart(3)}  ${reward.value === best ? style.good(value) : value}  ${reward.agreement.toFixed(2).padStart(9)}  ${kept.padStart(7)}  ${text}`,
+    ];
+  });
+  return [style.dim(head), ...rows];
+}
+
+function voteLines(
+  votes: readonly VoteRecord[],
+  responses: number,
+  width: number,
+  style: TextStyle,
+): string[] {
+  if (votes.length === 0) return [style.dim("  no votes came in")];
+  const scores = (vote: VoteRecord): string => scoresOf(vote, responses);
+  const scoresWidth = Math.max(6, ...votes.map((vote) => scores(vote).length));
+  const indent = " ".repeat(2 + 8 + 2 + 5 + 2 + scoresWidth + 2);
+  const head = `  ${padEnd("vote", 8)}  ${padEnd("meta", 5)}  ${padEnd("scores", scoresWidth)}  principles and critique`;
+  const rows = inOrder(votes).flatMap((vote) => {
+    const meta = vote.metaScore === undefined ? "–" : probability(vote.metaScore).toFixed(2);
+    const state = vote.scores.length === 0 ? style.bad("failed") : vote.kept ? "kept" : style.dim("left out");
+    const cells = `  ${padEnd(state, 8)}  ${padEnd(meta, 5)}  ${padEnd(scores(vote), scoresWidth)}  `;
+    const failed = vote.failure === "" ? [] : [vote.failure];
+    const text = [...failed, vote.principles, vote.critique]
+      .filter((part) => part.trim() !== "")
+      .flatMap((part) => shortened(part, width - indent.length));
+    const [first = "", ...rest] = text;
+    return [cells + first, ...rest.map((line) => indent + line)];
+  });
+  return [style.dim(head), ...rows];
+}
+
+/** Kept votes first, by their meta score, then those left out, then those that failed. */
+function inOrder(votes: readonly VoteRecord[]): VoteRecord[] {
+  const rank = (vote: VoteRecord): number => (vote.scores.length === 0 ? 2 : vote.kept ? 0 : 1);
+  return [...votes].sort(
+    (a, b) => rank(a) - rank(b) || (b.metaScore ?? -Infinity) - (a.metaScore ?? -Infinity),
+  );
+}
+
+/** Scores under the numbers of the responses; a dot where the panel did not show one. */
+function scoresOf({ order, scores }: VoteRecord, responses: number): string {
+  if (scores.length === 0) return "–";
+  if (responses > columnsUpTo) return order.map((of, i) => `${of + 1}:${scores[i]}`).join(" ");
+  const byResponse = Array.from({ length: responses }, () => "·");
+  order.forEach((of, i) => {
+    byResponse[of] = String(scores[i]);
+  });
+  return byResponse.map((score) => score.padStart(2)).join(" ");
+}
+
+function closing({ outcome, judgment }: Scored, width: number, style: TextStyle): string[] {
+  const { cost, latencyMs, partial, judgeVersion, judgmentId } = outcome;
+  const cut = partial ? " Cut short by the deadline: the best answer so far." : "";
+  const version = judgeVersion === "" ? "" : ` by ${judgeVersion}`;
+  const said = `${plural(cost?.votes ?? judgment.votes.length, "vote")} in ${latency(latencyMs)}${version}. Judgment ${judgmentId}.${cut}`;
+  return wrapWords(said, width - 2).map((line) => `  ${style.dim(line)}`);
+}
+
+export function scoredForMachines({ task, outcome, judgment }: Scored): object {
+  const { cost } = outcome;
+  return {
+    ...(task.id === null ? {} : { id: task.id }),
+    judgment_id: outcome.judgmentId,
+    rewards: outcome.rewards.map((reward) => ({
+      value: reward.value ?? null,
+      null_reason: reward.value === undefined ? (reasonOf(reward) ?? null) : null,
+      sum: reward.sum,
+      spread: reward.spread,
+      agreement: reward.agreement,
+      votes_kept: reward.votesKept,
+      votes_usable: reward.votesUsable,
+    })),
+    partial: outcome.partial,
+    judge_version: outcome.judgeVersion,
+    latency_ms: outcome.latencyMs,
+    cost: {
+      votes: cost?.votes ?? 0,
+      prompt_tokens: cost?.promptTokens ?? 0,
+      cached_tokens: cost?.cachedTokens ?? 0,
+      completion_tokens: cost?.completionTokens ?? 0,
+      engine_ms: cost?.engineMs ?? 0,
+    },
+    votes: judgment.votes.map((vote) => ({
+      vote_id: vote.voteId,
+      order: vote.order,
+      scores: vote.scores.length === 0 ? null : vote.scores,
+      null_reason: fromWireNullReason(vote.nullReason) ?? null,
+      failure: vote.failure === "" ? null : vote.failure,
+      principles: vote.principles,
+      critique: vote.critique,
+      meta_score: vote.metaScore ?? null,
+      kept: vote.kept,
+      worker: vote.worker,
+    })),
+  };
+}
+
+/** What the votes on this response failed of, most often. */
+function failureOf(votes: readonly VoteRecord[], response: number): string {
+  const counts = new Map<string, number>();
+  for (const { order, failure } of votes) {
+    if (failure !== "" && order.includes(response)) counts.set(failure, (counts.get(failure) ?? 0) + 1);
+  }
+  return [...counts].sort((a, b) => b[1] - a[1])[0]?.[0] ?? "";
+}
+
+function reasonOf(reward: Reward | undefined): NullReason | undefined {
+  return reward === undefined ? undefined : fromWireNullReason(reward.nullReason);
+}
+
+function labelled(label: string, text: string, width: number, style: TextStyle): string[] {
+  const indent = label.length + 4;
+  const [first = "", ...rest] = shortened(text, width - indent);
+  return [
+    `  ${style.dim(label)}  ${style.bold(first)}`,
+    ...rest.map((line) => " ".repeat(indent) + style.bold(line)),
+  ];
+}
+
+/** At most `partLines` lines; the last one says that there is more. */
+function shortened(text: string, width: number): string[] {
+  const lines = wrapWords(oneLine(text), Math.max(10, width));
+  if (lines.length <= partLines) return lines;
+  const shown = lines.slice(0, partLines);
+  return [...shown.slice(0, -1), clip(`${shown.at(-1)} …`, width)];
+}
+
+/** Control characters in a text would garble the terminal. */
+function oneLine(text: string): string {
+  return text
+    .replace(/[\p{Cc}\p{Cf}]/gu, " ")
+    .replace(/\s+/g, " ")
+    .trim();
+}
+
+function probability(logit: number): number {
+  return 1 / (1 + Math.exp(-logit));
+}
