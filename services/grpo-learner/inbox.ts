@@ -8,8 +8,17 @@ import type { Experience } from "../../lib/wire/gen/covote/v1/policy.js";
 export interface Inbox {
   /** Resolves when the group is settled. */
   put(groupId: string, experience: Experience, signal: AbortSignal): Promise<void>;
-  /** The oldest `count` groups, as soon as there are so many; rejects with the signal's reason. */
-  take(count: number, signal: AbortSignal): Promise<[groupId: string, experience: Experience][]>;
+  /**
+   * The groups of one step, in this order, as soon as each of them is here or has ended without coming;
+   * rejects with the signal's reason.
+   */
+  take(
+    groupIds: readonly string[],
+    hasEnded: (groupId: string) => boolean,
+    signal: AbortSignal,
+  ): Promise<[groupId: string, experience: Experience][]>;
+  /** A group has ended without coming: look again. */
+  wake(): void;
   /** Groups put and not yet taken. */
   size(): number;
   settle(groupIds: readonly string[]): void;
@@ -19,6 +28,10 @@ export function createInbox(): Inbox {
   const waiting = new Map<string, Experience>();
   const unsettled = new Map<string, Deferred<void>[]>();
   let arrived = deferred<void>();
+  const wake = (): void => {
+    arrived.resolve();
+    arrived = deferred<void>();
+  };
 
   return {
     put: (groupId, experience, signal) => {
@@ -27,28 +40,30 @@ export function createInbox(): Inbox {
       if (known === undefined) {
         unsettled.set(groupId, [settled]);
         waiting.set(groupId, experience);
-        arrived.resolve();
-        arrived = deferred<void>();
+        wake();
       } else known.push(settled);
       signal.addEventListener("abort", () => settled.reject(signal.reason), { once: true });
       return settled.promise;
     },
-    take: async (count, signal) => {
+    take: async (groupIds, hasEnded, signal) => {
+      const complete = (): boolean => groupIds.every((id) => waiting.has(id) || hasEnded(id));
       const stopped = deferred<never>();
       const stop = (): void => stopped.reject(signal.reason);
       signal.addEventListener("abort", stop, { once: true });
-      if (signal.aborted) stop();
       try {
-        while (waiting.size < count) await Promise.race([arrived.promise, stopped.promise]);
         signal.throwIfAborted();
-        const taken = [...waiting].slice(0, count);
-        for (const [groupId] of taken) waiting.delete(groupId);
-        return taken;
+        while (!complete()) await Promise.race([arrived.promise, stopped.promise]);
+        return groupIds.flatMap((id): [string, Experience][] => {
+          const experience = waiting.get(id);
+          waiting.delete(id);
+          return experience === undefined ? [] : [[id, experience]];
+        });
       } finally {
         signal.removeEventListener("abort", stop);
         stopped.promise.catch(() => undefined);
       }
     },
+    wake,
     size: () => waiting.size,
     settle: (groupIds) => {
       for (const groupId of groupIds) {

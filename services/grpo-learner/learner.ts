@@ -5,7 +5,9 @@
  *   staleness bound admits.
  * - A group's delivery is acknowledged when the state that holds its end is on disk. Killed at any moment, the
  *   learner goes on from there: what it had not kept is delivered again, what it had is known by the ledger.
- * - A group that does not come back is asked for again; it counts once all the same.
+ * - Steps take their groups in the order in which they were asked for, so that a straggler makes one step wait
+ *   (at most for its judgment's deadline) instead of going stale, and the same seed gives the same batches.
+ * - A group that does not come back is asked for again, up to four times; it counts once all the same.
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
@@ -16,7 +18,7 @@ import { parseId } from "../../lib/core/ids.js";
 import type { Logger } from "../../lib/core/logger.js";
 import { seedFrom } from "../../lib/core/random.js";
 import { formatTraceparent, newTrace } from "../../lib/core/trace-context.js";
-import { createLedger, type LedgerBalance } from "../../lib/grpo/ledger.js";
+import { createLedger, type Ledger, type LedgerBalance } from "../../lib/grpo/ledger.js";
 import { learningRateAt } from "../../lib/grpo/schedule.js";
 import { acceptedAfterRestart, admissible } from "../../lib/grpo/staleness.js";
 import type { Trainer } from "../../lib/trainer/trainer.js";
@@ -39,6 +41,9 @@ export interface LearnerDependencies {
   log: Logger;
   metrics: LearnerMetrics;
 }
+
+/** How often a group is asked for before the run goes on without it. */
+const maxAsks = 4;
 
 /** The subject token that step events are published under. */
 export const stepEvents = "step";
@@ -104,12 +109,19 @@ export async function learn(
 
   const askAgain = async (): Promise<void> => {
     for (const groupId of ledger.open()) {
+      if (ledger.stateOf(groupId) !== "submitted") continue;
       const asked = askedAtMs.get(groupId);
-      const missing = ledger.stateOf(groupId) === "submitted";
-      if (!missing || (asked !== undefined && clock.monotonic() - asked.at < options.groupPatienceMs))
-        continue;
-      if (asked !== undefined) log.warn({ group_id: groupId }, "no experience in time; asking again");
-      await ask(indexOf(groupId));
+      if (asked === undefined) await ask(indexOf(groupId));
+      else if (clock.monotonic() - asked.at < options.groupPatienceMs) continue;
+      else if (asked.times < maxAsks) {
+        log.warn({ group_id: groupId }, "no experience in time; asking again");
+        await ask(indexOf(groupId));
+      } else {
+        log.error({ group_id: groupId }, `no experience after ${asked.times} requests; going on without it`);
+        ledger.dropped(groupId, "null");
+        askedAtMs.delete(groupId);
+        inbox.wake();
+      }
     }
   };
 
@@ -137,15 +149,15 @@ export async function learn(
 
   const takeStep = async (): Promise<void> => {
     const startedAt = clock.monotonic();
-    const groups = await inbox.take(groupsPerStep, signal);
-    const collectedAt = clock.monotonic();
     const { step } = state;
+    const ids = Array.from({ length: groupsPerStep }, (_, i) => groupIdOf(runId, step * groupsPerStep + i));
+    const groups = await inbox.take(ids, (id) => hasEnded(ledger.stateOf(id)), signal);
+    const collectedAt = clock.monotonic();
     const learningRate = learningRateAt(step, { ...options.learningRate, totalSteps: steps });
     const prepared = trainingBatch(
       groups.map(([, experience]) => experience),
       { version: step, maxStaleness: options.maxStaleness, normalise: options.advantage.normalise },
     );
-    const asking = askAhead();
     const report =
       prepared.batch.sequences.length === 0
         ? { metrics: {} }
@@ -153,7 +165,6 @@ export async function learn(
             learningRate,
             maxGradNorm: options.maxGradNorm,
           });
-    await asking;
     groups.forEach(([groupId], i) => {
       const reason = prepared.dropped[i];
       if (reason) ledger.dropped(groupId, reason);
@@ -186,6 +197,7 @@ export async function learn(
       await trainer.export(join(options.exportDir, `step-${state.step}`));
     }
     inbox.settle(groups.map(([groupId]) => groupId));
+    await askAhead();
     bus.publish(bus.subjects.events(stepEvents), event);
     metrics.stepped(state.step, prepared.metrics, report.metrics);
   };
@@ -223,6 +235,10 @@ export function groupIdOf(runId: string, index: number): string {
 
 function indexOf(groupId: string): number {
   return Number(groupId.slice(groupId.lastIndexOf("-g") + 2));
+}
+
+function hasEnded(state: ReturnType<Ledger["stateOf"]>): boolean {
+  return state !== "submitted" && state !== "sampled" && state !== "judged";
 }
 
 function randomHex(bytes: number): string {
