@@ -26,8 +26,8 @@ describe("the corpora of the postcards world", () => {
   test("the cards that the policy imitates are mediocre and differ", () => {
     const cards = take(createCardStream(1), 3000);
     const mean = cards.reduce((sum, { query, response }) => sum + utility(query, response), 0) / cards.length;
-    expect(mean).toBeGreaterThan(0.33);
-    expect(mean).toBeLessThan(0.42);
+    expect(mean).toBeGreaterThan(0.36);
+    expect(mean).toBeLessThan(0.43);
     expect(new Set(cards.map(({ response }) => response)).size).toBeGreaterThan(2700);
     expect(cards.every(({ response }) => response.split(" ").every((word) => cardWords.has(word)))).toBe(
       true,
@@ -52,7 +52,7 @@ describe("the corpora of the postcards world", () => {
 
   test("a perfect writer's cards are worth nearly 1", () => {
     const random = createRandom(1);
-    const perfect = { greeting: 1, topic: 1, request: 1, stray: 0, excess: 0 };
+    const perfect = { greeting: 1, topic: 1, request: 1, stray: 0, excess: 0, repeat: 0 };
     const utilities = take(createCardStream(2), 1000).map(({ query }) =>
       utility(query, writeCard(query, perfect, random)),
     );

@@ -25,11 +25,12 @@ export const maxPanelSize = 4;
  * Half the gap to a perfect card is habit that reinforcement learning has to find out.
  */
 export const mediocreHabits: Habits = {
-  greeting: 0.36,
-  topic: 0.48,
-  request: 0.4,
+  greeting: 0.38,
+  topic: 0.52,
+  request: 0.42,
   stray: 0.1,
   excess: 0.05,
+  repeat: 0.03,
 };
 
 export function createCardStream(seed: number, split: Split = "train"): () => Card {
@@ -75,19 +76,23 @@ export function mixedPanelSize(random: Random): number {
 }
 
 /**
- * A writer of any quality, better ones more often. Every third one stuffs: he says what pleases whether asked
- * or not, which is what a policy tries first when it is rewarded by a model that doesn't mind.
+ * A writer of any quality, better ones more often. Some have one bad habit however good they are otherwise:
+ * saying what pleases whether asked or not, saying it twice, getting names wrong. That is what a policy tries
+ * first when it is rewarded by a model that doesn't mind.
  */
 function drawHabits(random: Random): Habits {
-  const level = 1 - random.next() ** 1.3 * 0.85;
+  const level = 1 - random.next() ** 1.6 * 0.85;
   const around = (middle: number): number => Math.min(1, Math.max(0, middle + 0.2 * random.normal()));
-  const stuffs = random.next() < 0.33;
+  const stuffs = random.next() < 0.3;
+  const repeats = random.next() < 0.3;
+  const misnames = random.next() < 0.15;
   return {
-    greeting: around(level),
+    greeting: misnames ? 0.6 * random.next() : around(level),
     topic: around(level),
     request: around(level),
     stray: stuffs ? random.next() : (1 - level) * 0.2 * random.next(),
     excess: stuffs ? 0.5 * random.next() : 0.05,
+    repeat: repeats ? 0.7 * random.next() : 0.03,
   };
 }
 

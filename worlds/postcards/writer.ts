@@ -15,6 +15,7 @@ import {
   greetingsOf,
   maxCardWords,
   places,
+  type Recipient,
   type Register,
   recipients,
   registerOf,
@@ -34,6 +35,8 @@ export interface Habits {
   stray: number;
   /** Says an extra twice, in other words (each for itself). */
   excess: number;
+  /** Says a word of the place twice. */
+  repeat: number;
 }
 
 export function writeCard(query: Query, habits: Habits, random: Random): string {
@@ -46,6 +49,8 @@ export function writeCard(query: Query, habits: Habits, random: Random): string 
     chance(query.requests.includes(extra) ? habits.request : habits.stray),
   );
   const body = random.shuffle([...topicWordsOf[place]]).slice(0, topicCount);
+  if (chance(habits.repeat)) body[random.below(topicCount)] = random.pick(body);
+  if (chance(habits.repeat / 2)) body.push(random.pick(body));
   for (const extra of ["number", "colour"] as const) {
     for (const word of chosen.includes(extra) ? pickExtras(extra, habits, random) : []) {
       body.splice(random.below(body.length + 1), 0, word);
@@ -111,11 +116,17 @@ function writeOpening(query: Query, habits: Habits, random: Random): string[] {
   const others = (Object.keys(greetingsOf) as Register[]).filter((register) => register !== right);
   const careful = random.next() < habits.greeting;
   const greeting = random.pick(greetingsOf[careful ? right : random.pick(others)]);
-  if (careful || random.next() < 0.7) return [greeting, query.recipient];
   const slip = random.next();
-  if (slip < 0.4) return [greeting];
-  if (slip < 0.7) return [random.pick(greetingsOf[right]), random.pick(recipients)];
-  return slip < 0.85 ? [query.recipient] : [];
+  if (careful || slip < 0.5) return [greeting, query.recipient];
+  // The right tone for somebody else.
+  if (slip < 0.65) return [random.pick(greetingsOf[right]), random.pick(namesOf(right))];
+  if (slip < 0.8) return [random.pick(greetingsOf[right]), random.pick(recipients)];
+  if (slip < 0.9) return [greeting];
+  return slip < 0.95 ? [query.recipient] : [];
+}
+
+function namesOf(register: Register): Recipient[] {
+  return recipients.filter((recipient) => registerOf[recipient] === register);
 }
 
 /** In words. A writer without a request to heed writes cards of 4 to 10 words. */
