@@ -6,13 +6,15 @@
 import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { CovoteError } from "../core/errors.js";
-import { findNatsServer, natsServerMissing, toolsFolder } from "./nats-server.js";
+import { findNatsServer, type NatsServerPlaces, natsServerMissing, natsServerPlaces } from "./nats-server.js";
 
 export interface InstallOptions {
   /** A line about what is being done. Default: standard error. */
   log?: (line: string) => void;
   /** Where `NATS_SERVER` and `PATH` are looked up; main files pass theirs. */
   env: NodeJS.ProcessEnv;
+  /** Default: those of this system and package. */
+  places?: NatsServerPlaces;
 }
 
 interface Way {
@@ -31,21 +33,22 @@ const goPins = [
 export async function installNatsServer(opts: InstallOptions): Promise<string> {
   const { env } = opts;
   const log = opts.log ?? ((line: string) => void process.stderr.write(`${line}\n`));
-  const present = findNatsServer(env);
+  const places = opts.places ?? natsServerPlaces;
+  const present = findNatsServer(env, places);
   if (present !== undefined) return present;
-  for (const way of waysFor(env)) {
+  for (const way of waysFor(env, places.tools)) {
     const commands = await way.plan();
     if (commands === undefined) continue;
     log(`installing nats-server with ${way.name}`);
     const failure = await runAll(commands, env);
-    const installed = findNatsServer(env);
+    const installed = findNatsServer(env, places);
     if (installed !== undefined) return installed;
     log(`${way.name} did not work${failure === undefined ? "" : `: ${failure}`}`);
   }
   throw natsServerMissing();
 }
 
-function waysFor(env: NodeJS.ProcessEnv): readonly Way[] {
+function waysFor(env: NodeJS.ProcessEnv, tools: string): readonly Way[] {
   const works = async (command: readonly string[]): Promise<boolean> => (await run(command, env)).code === 0;
   return [
     {
@@ -73,9 +76,9 @@ function waysFor(env: NodeJS.ProcessEnv): readonly Way[] {
         const minor = Number(/go1\.(\d+)/.exec(output)?.[1] ?? 0);
         const pin = goPins.find((candidate) => minor >= candidate.minor);
         if (code !== 0 || pin === undefined) return undefined;
-        mkdirSync(toolsFolder(), { recursive: true });
+        mkdirSync(tools, { recursive: true });
         const module = `github.com/nats-io/nats-server/v2@${pin.version}`;
-        return [["env", `GOBIN=${toolsFolder()}`, "go", "install", module]];
+        return [["env", `GOBIN=${tools}`, "go", "install", module]];
       },
     },
   ];

@@ -17,6 +17,7 @@ import {
   openSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -26,15 +27,23 @@ import { CovoteError } from "../core/errors.js";
 import { type Logger, silentLogger } from "../core/logger.js";
 import { packagePath } from "../core/package-root.js";
 
-const systemFolders = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin", "/snap/bin"];
-
-/** Where `make setup` puts a nats-server that it built. */
-export function toolsFolder(): string {
-  return packagePath(".tools", "bin");
+/** Where to look besides PATH. */
+export interface NatsServerPlaces {
+  readonly system: readonly string[];
+  /** Where `make setup` puts a nats-server that it built. */
+  readonly tools: string;
 }
 
+export const natsServerPlaces: NatsServerPlaces = {
+  system: ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin", "/snap/bin"],
+  tools: packagePath(".tools", "bin"),
+};
+
 /** Path of the executable, or undefined. `invalid_argument` when `$NATS_SERVER` names none. */
-export function findNatsServer(env: NodeJS.ProcessEnv): string | undefined {
+export function findNatsServer(
+  env: NodeJS.ProcessEnv,
+  places: NatsServerPlaces = natsServerPlaces,
+): string | undefined {
   const named = env.NATS_SERVER;
   if (named !== undefined && named !== "") {
     if (isExecutable(named)) return named;
@@ -43,7 +52,7 @@ export function findNatsServer(env: NodeJS.ProcessEnv): string | undefined {
     });
   }
   const path = (env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
-  return [...path, ...systemFolders, toolsFolder()]
+  return [...path, ...places.system, places.tools]
     .map((folder) => join(folder, "nats-server"))
     .find(isExecutable);
 }
@@ -282,7 +291,7 @@ function isRunning(child: ChildProcess): boolean {
 function isExecutable(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
-    return true;
+    return statSync(path).isFile();
   } catch {
     return false;
   }

@@ -228,10 +228,12 @@ function createNatsBus(parts: Parts): NatsBus {
   };
   const drain = async (deadlineMs: number): Promise<void> => {
     const untilMs = clock.now() + deadlineMs;
-    const drained = Promise.all([
-      ...[...loops].map((loop) => loop.drain(deadlineMs)),
-      ...[...subscriptions].map((subscription) => subscription.drain().catch(failed)),
-    ]);
+    // Loops first: what they still handle may need the messages that subscriptions bring.
+    const drainAll = async (): Promise<void> => {
+      await Promise.all([...loops].map((loop) => loop.drain(deadlineMs)));
+      await Promise.all([...subscriptions].map((subscription) => subscription.drain().catch(failed)));
+    };
+    const drained = drainAll();
     const timer = new AbortController();
     await Promise.race([drained, clock.sleep(deadlineMs, { signal: timer.signal }).catch(() => undefined)]);
     timer.abort();

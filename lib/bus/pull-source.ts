@@ -162,7 +162,7 @@ export function createPullSource(opts: PullSourceOptions): PullSource {
   recover();
   return {
     pull: (batch) => {
-      if (state !== "open" || batch <= 0) return;
+      if (state !== "open" || batch <= 0 || nc.isClosed()) return;
       if (outstanding === 0) heardAtMs = clock.monotonic();
       outstanding += batch;
       nc.publish(subject, encoder.encode(JSON.stringify({ batch, expires, idle_heartbeat })), {

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -105,5 +105,52 @@ describe("finding nats-server", () => {
     const path = await installNatsServer({ env: process.env, log: (line) => lines.push(line) });
     expect(path).toMatch(/nats-server$/);
     expect(lines).toEqual([]);
+  });
+
+  /** A machine whose PATH holds only these shell scripts; nothing else of it is used. */
+  async function machine(scripts: Record<string, string>): Promise<{
+    folder: string;
+    install: () => Promise<string>;
+    lines: string[];
+  }> {
+    const folder = await mkdtemp(join(tmpdir(), "covote-machine-"));
+    await symlink("/usr/bin/env", join(folder, "env"));
+    for (const [name, script] of Object.entries(scripts)) {
+      await writeFile(join(folder, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    }
+    const lines: string[] = [];
+    const places = { system: [], tools: join(folder, "tools") };
+    return {
+      folder,
+      lines,
+      install: () => installNatsServer({ env: { PATH: folder }, places, log: (line) => lines.push(line) }),
+    };
+  }
+
+  const builds = `printf '#!/bin/sh\\n# %s' "$2" > "$GOBIN/nats-server" && /bin/chmod +x "$GOBIN/nats-server"`;
+
+  test("the first way that works wins: here Homebrew fails and Go builds one for its version", async () => {
+    const { folder, install, lines } = await machine({
+      brew: '[ "$1" = --version ] || { echo "no bottle" >&2; exit 1; }',
+      go: `case "$1" in version) echo "go version go1.22.1 linux/amd64";; install) ${builds};; esac`,
+    });
+    const path = await install();
+    expect(path).toBe(join(folder, "tools", "nats-server"));
+    expect(await readFile(path, "utf8")).toContain("github.com/nats-io/nats-server/v2@v2.10.24");
+    expect(lines.filter((line) => !line.includes("apt-get"))).toEqual([
+      "installing nats-server with Homebrew",
+      "Homebrew did not work: no bottle",
+      "installing nats-server with go install",
+    ]);
+    await rm(folder, { recursive: true });
+  });
+
+  test("where no way works, one message names the three commands", async () => {
+    const { folder, install } = await machine({ go: 'echo "go version go1.15 linux/amd64"' });
+    await expect(install()).rejects.toMatchObject({
+      code: "failed_precondition",
+      message: expect.stringMatching(/apt-get install nats-server.*brew install nats-server.*go install/),
+    });
+    await rm(folder, { recursive: true });
   });
 });
