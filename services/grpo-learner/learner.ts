@@ -85,6 +85,7 @@ export async function learn(
       step: state.step,
       judging: options.judging,
       traceparent,
+      minPolicyVersion: Math.max(0, Math.floor(index / groupsPerStep) - options.maxStaleness),
     });
     const id = times === 1 ? groupId : `${groupId}-${times}`;
     await bus.enqueue("prompts", prompt, { id, traceparent, signal });

@@ -20,6 +20,9 @@ import { type PolicyApi, policyApi } from "./policy-api.js";
 import { sampleGroup } from "./sample-group.js";
 import { createServing } from "./serving.js";
 
+/** How long a prompt holds a slot while its weights are on their way; then it goes back to the queue. */
+const weightsPatienceMs = 10_000;
+
 export interface PolicySamplerDependencies {
   bus: Bus;
   engine: GenerativeEngine;
@@ -55,7 +58,7 @@ export async function startPolicySampler(
     load: async (model) => {
       numbers.set(model.version, { number: model.number, runId: model.runId });
       await engine.load(model);
-      serving.now(model.runId);
+      serving.now(model.runId, model.number);
       meter.version(model.number);
     },
   });
@@ -65,7 +68,8 @@ export async function startPolicySampler(
     const groupId = parseId("prompt.group_id", prompt.groupId);
     const messages = (prompt.query?.messages ?? []).filter(isChatMessage);
     if (messages.length === 0) throw invalid("prompt.query", "has no messages");
-    await serving.until(prompt.runId, item.signal);
+    const patience = AbortSignal.any([item.signal, AbortSignal.timeout(weightsPatienceMs)]);
+    await serving.until(prompt.runId, prompt.minPolicyVersion, patience);
     const { groupSize, temperature, maxTokens, seed } = prompt;
     const group = await sampleGroup(
       engine,

@@ -50,6 +50,11 @@ export interface Prompt {
   /** How the group is to be judged; travels with it. */
   judging: JudgingPlan | undefined;
   traceparent: string;
+  /**
+   * Number of the oldest policy version that may sample the group, so that it is not too stale when its turn
+   * to be trained on comes.
+   */
+  minPolicyVersion: number;
 }
 
 export interface JudgingPlan {
@@ -353,6 +358,7 @@ function createBasePrompt(): Prompt {
     step: 0,
     judging: undefined,
     traceparent: "",
+    minPolicyVersion: 0,
   };
 }
 
@@ -387,6 +393,9 @@ export const Prompt: MessageFns<Prompt> = {
     }
     if (message.traceparent !== "") {
       writer.uint32(82).string(message.traceparent);
+    }
+    if (message.minPolicyVersion !== 0) {
+      writer.uint32(88).uint32(message.minPolicyVersion);
     }
     return writer;
   },
@@ -484,6 +493,14 @@ export const Prompt: MessageFns<Prompt> = {
             message.traceparent = reader.string();
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.minPolicyVersion = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -524,6 +541,11 @@ export const Prompt: MessageFns<Prompt> = {
       step: isSet(object.step) ? globalThis.Number(object.step) : 0,
       judging: isSet(object.judging) ? JudgingPlan.fromJSON(object.judging) : undefined,
       traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
+      minPolicyVersion: isSet(object.minPolicyVersion)
+        ? globalThis.Number(object.minPolicyVersion)
+        : isSet(object.min_policy_version)
+        ? globalThis.Number(object.min_policy_version)
+        : 0,
     };
   },
 
@@ -559,6 +581,9 @@ export const Prompt: MessageFns<Prompt> = {
     if (message.traceparent !== "") {
       obj.traceparent = message.traceparent;
     }
+    if (message.minPolicyVersion !== 0) {
+      obj.minPolicyVersion = Math.round(message.minPolicyVersion);
+    }
     return obj;
   },
 
@@ -579,6 +604,7 @@ export const Prompt: MessageFns<Prompt> = {
       ? JudgingPlan.fromPartial(object.judging)
       : undefined;
     message.traceparent = object.traceparent ?? "";
+    message.minPolicyVersion = object.minPolicyVersion ?? 0;
     return message;
   },
 };
