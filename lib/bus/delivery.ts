@@ -36,7 +36,7 @@ const encoder = new TextEncoder();
 const ack = encoder.encode("+ACK");
 const nak = encoder.encode("-NAK");
 const progress = encoder.encode("+WPI");
-// Without a reason: nat-server 2.9 compares exactly and would ignore a longer word.
+// Without a reason: nats-server 2.9 compares exactly and would ignore a longer word.
 const term = encoder.encode("+TERM");
 
 export function openDelivery(nc: NatsConnection, queue: QueueName, msg: Msg, nowMs: number): Delivery {
