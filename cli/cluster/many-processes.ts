@@ -75,7 +75,10 @@ export async function openProcessCluster(options: ProcessClusterOptions): Promis
   const open = async () => {
     const [rewards, policy] = await Promise.all([addressOf(aggregator), addressOf(sampler)]);
     const endpoints = await Promise.all(
-      children.map(async (child) => ({ name: child.id, ...(await child.ready) })),
+      children.map(async ({ id, ready }) => {
+        const { grpc, metrics } = await ready;
+        return { name: id, grpc, metrics };
+      }),
     );
     const bus = await openBus({
       servers: natsUrl,

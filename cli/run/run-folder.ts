@@ -137,6 +137,11 @@ export function openRunFolder(path: string, options: { afterStep?: number } = {}
   };
 }
 
+/** Whether the run has measured or learned anything that is worth going on from. */
+export function hasBegun(folder: Pick<RunFolder, "records" | "file">): boolean {
+  return folder.records().length > 0 || existsSync(folder.file("before.json"));
+}
+
 /** Whole lines up to `afterStep`, and how many bytes they take. */
 function readRecords(path: string, afterStep: number): { kept: StepRecord[]; bytes: number } {
   const kept: StepRecord[] = [];

@@ -1,23 +1,13 @@
 /** `covote train` as a command: flags in, display and closing out. */
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { Command } from "commander";
 import { systemClock } from "../../lib/core/clock.js";
-import { invalid } from "../../lib/core/errors.js";
-import { newId } from "../../lib/core/ids.js";
-import type { CovoteConfig } from "../../lib/host/covote-config.js";
-import { type ConfigFlags, compileFlags, withConfig } from "../options.js";
+import { withConfig } from "../options.js";
 import { renderClosing } from "../run/closing.js";
 import { createDisplay, styleFor } from "../run/display.js";
-import { createRunFolder, openRunFolder, type RunFolder } from "../run/run-folder.js";
+import { openRun, type RunFlags } from "./open-run.js";
 import { train } from "./train.js";
 
-interface TrainFlags extends ConfigFlags {
-  seed?: string;
-  steps?: string;
-  out: string;
-  resume?: string;
-  processes?: boolean;
+interface TrainFlags extends RunFlags {
   json?: boolean;
 }
 
@@ -43,8 +33,8 @@ export function trainCommand(process: NodeJS.Process): Command {
     .addHelpText("after", help)
     .action(async (flags: TrainFlags) => {
       const startedAt = new Date(Date.now() - performance.now());
-      const { config, folder } =
-        flags.resume === undefined ? newRun(flags, process, startedAt) : resumedRun(flags, process);
+      const run = await openRun(flags, process.env, startedAt);
+      const { config, folder } = run;
       const stop = new AbortController();
       const onSignal = (): void => stop.abort();
       process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
@@ -91,42 +81,8 @@ export function trainCommand(process: NodeJS.Process): Command {
         if (lost > 0 || duplicated > 0) process.exitCode = 1;
       } finally {
         display.close();
-        folder.close();
+        run.close();
         process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
       }
     });
-}
-
-interface Run {
-  config: CovoteConfig;
-  folder: RunFolder;
-}
-
-function newRun(flags: TrainFlags, process: NodeJS.Process, startedAt: Date): Run {
-  const chosen = { "run.seed": flags.seed, "training.steps": flags.steps };
-  const config = compileFlags(flags, chosen, process.env);
-  const folder = createRunFolder({
-    root: flags.out,
-    seed: config.run.seed,
-    id: newId().slice(0, 6),
-    config,
-    startedAt,
-  });
-  return { config: compileFlags(flags, { ...chosen, "run.dir": folder.path }, process.env), folder };
-}
-
-function resumedRun(flags: TrainFlags, process: NodeJS.Process): Run {
-  const dir = flags.resume ?? "";
-  if (flags.seed !== undefined || flags.set !== undefined || flags.config !== undefined) {
-    throw invalid("--resume", "takes the run's own configuration; only --steps may be given with it");
-  }
-  const file = join(dir, "config.json");
-  if (!existsSync(file)) throw invalid("--resume", `${dir} is no run folder: it holds no config.json`);
-  const state = join(dir, "state", "current", "state.json");
-  const afterStep = existsSync(state)
-    ? (JSON.parse(readFileSync(state, "utf8")) as { step: number }).step
-    : 0;
-  const folder = openRunFolder(dir, { afterStep });
-  const overrides = { "training.steps": flags.steps, "run.dir": folder.path };
-  return { config: compileFlags({ config: file, set: [] }, overrides, process.env), folder };
 }

@@ -6,7 +6,6 @@
  * A run that was interrupted is resumed from its folder: same step, optimiser state and ledger.
  */
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { type NatsServerProcess, startNatsServer } from "../../lib/bus/nats-server.js";
 import { type Clock, systemClock } from "../../lib/core/clock.js";
 import { CovoteError } from "../../lib/core/errors.js";
 import type { CovoteConfig } from "../../lib/host/covote-config.js";
@@ -15,10 +14,11 @@ import { type LedgerCounts, StepFinished } from "../../lib/wire/gen/covote/v1/le
 import { stepEvents } from "../../services/grpo-learner/learner.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { openProcessCluster } from "../cluster/many-processes.js";
+import { openClusterNats } from "../cluster/nats.js";
 import { openOneProcessCluster } from "../cluster/one-process.js";
 import type { Display } from "../run/display.js";
 import type { StepRecord, Summary } from "../run/records.js";
-import type { RunFolder } from "../run/run-folder.js";
+import { hasBegun, type RunFolder } from "../run/run-folder.js";
 import { createGauge, type Measurement } from "./measure.js";
 import { toStepRecord } from "./step-record.js";
 import { summarise } from "./summarise.js";
@@ -52,25 +52,22 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     destination: folder.file("logs", "covote.log"),
   });
   display.begin("preparing", "starting nats-server and services");
-  const nats =
-    config.nats.url === null
-      ? await startNatsServer({ dataDir: folder.file("nats"), env: process.env, log })
-      : null;
-  const natsUrl = nats?.url ?? config.nats.url ?? "";
+  const nats = await openClusterNats({ config, dataDir: folder.file("nats"), env: process.env, clock, log });
   try {
-    const clusterOptions = { config, natsUrl, clock, log };
+    const clusterOptions = { config, natsUrl: nats.url, clock, log };
     const cluster = options.processes
       ? await openProcessCluster({ ...clusterOptions, dir: folder.path })
       : await openOneProcessCluster(clusterOptions);
     try {
-      return await run({ ...options, cluster, clock, nats });
+      const running = run({ ...options, cluster, clock });
+      return await Promise.race([running, cluster.failed, nats.failed, stopped(options.signal, folder)]);
     } finally {
       await cluster.stop();
     }
   } finally {
-    await nats?.stop();
+    await nats.stop();
     log.flush();
-    if (nats !== null && existsSync(folder.file("summary.json"))) {
+    if (nats.own && existsSync(folder.file("summary.json"))) {
       rmSync(folder.file("nats"), { recursive: true, force: true });
     }
   }
@@ -79,11 +76,10 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
 interface Running extends TrainOptions {
   cluster: Cluster;
   clock: Clock;
-  nats: NatsServerProcess | null;
 }
 
 async function run(running: Running): Promise<TrainResult> {
-  const { config, folder, display, cluster, clock, signal } = running;
+  const { config, folder, display, cluster, clock } = running;
   const world = worldOf(config.training.prompts);
   const gauge = world === null ? null : createGauge(cluster, config, world, clock);
   try {
@@ -96,7 +92,6 @@ async function run(running: Running): Promise<TrainResult> {
     const earlierS = folder.records().at(-1)?.time_s ?? 0;
     const ledger = await trainToEnd(running, world, trainingStartedAt, earlierS);
     const trainingS = earlierS + (clock.monotonic() - trainingStartedAt) / 1000;
-    signal.throwIfAborted();
 
     display.begin("evaluating after", "");
     await gauge?.serves(`${folder.name}-policy-${config.training.steps}`, 30_000);
@@ -135,7 +130,7 @@ async function measureBefore(
 
 /** Follows the learner to its end; resolves with the ledger of the last step. */
 async function trainToEnd(
-  { cluster, folder, display, clock, signal, config }: Running,
+  { cluster, folder, display, clock, config }: Running,
   world: World | null,
   startedAt: number,
   earlierS: number,
@@ -151,16 +146,9 @@ async function trainToEnd(
   };
   const events = cluster.bus.subscribe(cluster.bus.subjects.events(stepEvents), {}, onStep);
   await cluster.bus.flush();
-  const stopped = new Promise<never>((_, reject) => {
-    const stop = (): void =>
-      reject(new CovoteError("cancelled", "stopped; go on with covote train --resume"));
-    if (signal.aborted) stop();
-    signal.addEventListener("abort", stop, { once: true });
-  });
-  stopped.catch(() => undefined);
   try {
     const learner = await cluster.startLearner();
-    await Promise.race([learner.finished, cluster.failed, stopped]);
+    await learner.finished;
     await cluster.bus.flush();
   } finally {
     await events.drain();
@@ -169,6 +157,18 @@ async function trainToEnd(
     throw new CovoteError("internal", "the run ended without the event of its last step");
   }
   return ledger;
+}
+
+/** Rejects at the signal; never resolves. */
+function stopped(signal: AbortSignal, folder: RunFolder): Promise<never> {
+  return new Promise((_, reject) => {
+    const stop = (): void => {
+      const goOn = hasBegun(folder) ? `; go on with covote train --resume ${folder.path}` : "";
+      reject(new CovoteError("cancelled", `stopped${goOn}`));
+    };
+    if (signal.aborted) stop();
+    signal.addEventListener("abort", stop, { once: true });
+  });
 }
 
 function utilityLine(measured: Measurement, world: World | null): string {

@@ -17,6 +17,7 @@ export function renderAnnouncement(
   { cluster, clusterName, dir, cwd }: Announcement,
   style: TextStyle,
 ): string[] {
+  const width = Math.max(7, ...cluster.endpoints.map(({ name }) => name.length + 8));
   const row = (name: string, where: string, what: string): string =>
     `  ${name.padEnd(width)}  ${style.bold(where)}${what === "" ? "" : `  ${style.dim(what)}`}`;
   const metrics = cluster.endpoints.map(({ name, metrics: address }) =>
@@ -26,7 +27,6 @@ export function renderAnnouncement(
       "also /healthz, /readyz",
     ),
   );
-  const width = Math.max(7, ...cluster.endpoints.map(({ name }) => name.length + 8));
   const addressFlag = cluster.rewards.endsWith(":50051") ? "" : ` --address ${cluster.rewards}`;
   return [
     "",
