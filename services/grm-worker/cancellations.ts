@@ -5,9 +5,10 @@
 export interface Cancellations {
   /** Cancels a judgment, or single votes of it; aborts those that run. */
   cancel(judgmentId: string, voteIds: readonly string[]): void;
-  isCancelled(judgmentId: string, voteId: string): boolean;
-  /** A running vote; call `release` when it has ended. */
+  /** A running vote; call `release` when it has ended. The same vote may run more than once. */
   watch(judgmentId: string, voteId: string): WatchedVote;
+  /** Judgments with running votes. */
+  readonly watched: number;
 }
 
 export interface WatchedVote {
@@ -17,9 +18,14 @@ export interface WatchedVote {
   release(): void;
 }
 
+interface Running {
+  voteId: string;
+  controller: AbortController;
+}
+
 export function createCancellations(capacity = 4096): Cancellations {
   const remembered = new Set<string>();
-  const running = new Map<string, Map<string, AbortController>>();
+  const running = new Map<string, Set<Running>>();
 
   const remember = (key: string): void => {
     remembered.delete(key);
@@ -30,35 +36,33 @@ export function createCancellations(capacity = 4096): Cancellations {
       break;
     }
   };
+  const keyOf = (judgmentId: string, voteId: string): string => `${judgmentId}/${voteId}`;
 
   return {
     cancel: (judgmentId, voteIds) => {
-      const votes = running.get(judgmentId);
-      if (voteIds.length === 0) {
-        remember(judgmentId);
-        for (const controller of votes?.values() ?? []) controller.abort();
-        return;
-      }
-      for (const voteId of voteIds) {
-        remember(voteId);
-        votes?.get(voteId)?.abort();
+      if (voteIds.length === 0) remember(judgmentId);
+      for (const voteId of voteIds) remember(keyOf(judgmentId, voteId));
+      for (const vote of running.get(judgmentId) ?? []) {
+        if (voteIds.length === 0 || voteIds.includes(vote.voteId)) vote.controller.abort();
       }
     },
-    isCancelled: (judgmentId, voteId) => remembered.has(judgmentId) || remembered.has(voteId),
     watch: (judgmentId, voteId) => {
-      const controller = new AbortController();
-      const votes = running.get(judgmentId) ?? new Map<string, AbortController>();
+      const vote: Running = { voteId, controller: new AbortController() };
+      const votes = running.get(judgmentId) ?? new Set();
       running.set(judgmentId, votes);
-      votes.set(voteId, controller);
-      if (remembered.has(judgmentId) || remembered.has(voteId)) controller.abort();
+      votes.add(vote);
+      if (remembered.has(judgmentId) || remembered.has(keyOf(judgmentId, voteId))) vote.controller.abort();
       return {
-        signal: controller.signal,
-        abort: () => controller.abort(),
+        signal: vote.controller.signal,
+        abort: () => vote.controller.abort(),
         release: () => {
-          votes.delete(voteId);
-          if (votes.size === 0) running.delete(judgmentId);
+          votes.delete(vote);
+          if (votes.size === 0 && running.get(judgmentId) === votes) running.delete(judgmentId);
         },
       };
+    },
+    get watched() {
+      return running.size;
     },
   };
 }

@@ -1,26 +1,28 @@
 /**
  * grm-worker: pulls ballots when it has room, casts their votes, and reports each vote as it finishes.
  *
- * - A ballot is acknowledged when all its votes are out; a failing engine gives it back for another worker,
- *   and on its last delivery the votes are reported as `engine_unavailable`.
+ * - A ballot is acknowledged when all its votes are out: votes travel without storage, so what was published on
+ *   a connection that broke is published again. Who gets a vote twice counts it once.
+ * - A failing engine gives its ballot back for another worker; after `maxAttempts` deliveries the votes are
+ *   reported as `engine_unavailable`.
  * - Votes that were cancelled, or whose deadline has passed, are dropped, not cast.
- * - It has room for another ballot as long as the engine has a free slot, counted in votes: a ballot of which
- *   one slow vote is left holds one slot, not a ballot's worth of them.
  */
 
 import type { Bus, WorkItem } from "../../lib/bus/bus.js";
 import { followModel } from "../../lib/bus/model-versions.js";
-import { defaultQueues } from "../../lib/bus/queues.js";
 import type { Clock } from "../../lib/core/clock.js";
 import type { Deadline } from "../../lib/core/deadline.js";
-import { CovoteError } from "../../lib/core/errors.js";
+import { CovoteError, invalid } from "../../lib/core/errors.js";
+import { isId } from "../../lib/core/ids.js";
 import type { Logger } from "../../lib/core/logger.js";
+import { nullReasonOfError } from "../../lib/core/null-reason.js";
 import type { GenerativeEngine } from "../../lib/engine/engine.js";
 import { isChatMessage } from "../../lib/grm/chat.js";
 import type { Grammar } from "../../lib/grm/grammar.js";
 import type { Metrics } from "../../lib/host/metrics.js";
 import type { Ballot, Vote, VoteTicket } from "../../lib/wire/gen/covote/v1/judging.js";
 import { ballotCodec, cancelVotesCodec, voteCodec } from "../../lib/wire/messages.js";
+import { openBallotIntake } from "./ballot-intake.js";
 import { createCancellations, type WatchedVote } from "./cancellations.js";
 import { workerMetrics } from "./metrics.js";
 import { type BallotPrompt, ballotPrompt, castVote, failed, type Voter } from "./vote.js";
@@ -41,6 +43,9 @@ export interface GrmWorkerOptions {
   votesPerBallot: number;
 }
 
+/** Deliveries of a ballot before its votes are given up; with the pauses in between some seconds. */
+const maxAttempts = 4;
+
 export interface RunningService {
   stop(deadline: Deadline): Promise<void>;
 }
@@ -49,7 +54,8 @@ export async function startGrmWorker(
   { bus, engine, grammar, clock, log, metrics }: GrmWorkerDependencies,
   options: GrmWorkerOptions,
 ): Promise<RunningService> {
-  const voter: Voter = { engine, grammar, worker: options.name };
+  let requests = 0;
+  const voter: Voter = { engine, grammar, worker: options.name, nextRequest: () => ++requests };
   const cancellations = createCancellations();
   const meter = workerMetrics(metrics, engine);
 
@@ -57,48 +63,67 @@ export async function startGrmWorker(
     const { judgmentId, voteIds } = cancelVotesCodec.decode(data);
     cancellations.cancel(judgmentId, voteIds);
   });
-  const weights = await followModel(bus, { role: "grm", log, load: (w) => engine.load(w) });
+  const weights = await followModel(bus, { role: "grm", clock, log, load: (w) => engine.load(w) });
 
-  const report = (ballot: Ballot, vote: Vote): void => {
-    meter.cast(vote);
-    bus.publish(ballot.replySubject, voteCodec.encode(vote));
+  /** Votes of one ballot on their way to its aggregator. */
+  const openReport = (ballot: Ballot) => {
+    const sent: Uint8Array[] = [];
+    let epoch = bus.epoch;
+    const say = (data: Uint8Array): void => bus.publish(ballot.replySubject, data);
+    return {
+      vote: (vote: Vote): void => {
+        meter.cast(vote);
+        const data = voteCodec.encode(vote);
+        sent.push(data);
+        say(data);
+      },
+      /** Resolves when the server has all of them. */
+      delivered: async (): Promise<void> => {
+        for (;;) {
+          await bus.flush();
+          if (bus.epoch === epoch) return;
+          epoch = bus.epoch;
+          for (const data of sent) say(data);
+        }
+      },
+    };
   };
+  type Report = ReturnType<typeof openReport>;
 
   /** The failure that another worker may not have; a cancelled vote needs no answer. */
   const cast = async (
-    ballot: Ballot,
-    prompt: BallotPrompt,
+    { ballot, prompt, report }: { ballot: Ballot; prompt: BallotPrompt; report: Report },
     ticket: VoteTicket,
     { signal, release }: WatchedVote,
   ): Promise<CovoteError | null> => {
     try {
       if (signal.aborted) return null;
-      report(ballot, await castVote(voter, ballot, prompt, ticket, signal));
+      report.vote(await castVote(voter, ballot, prompt, ticket, signal));
+      intake.engineServed();
       return null;
     } catch (thrown) {
       const error = CovoteError.from(thrown);
       return error.code === "cancelled" ? null : error;
     } finally {
       release();
-      openVotes--;
-      makeRoom();
+      intake.votesRunning(-1);
     }
   };
 
   /** One listener for all votes of the ballot: a derived signal for each costs more than the vote's message. */
-  const castAll = async (ballot: Ballot, prompt: BallotPrompt, stop: AbortSignal) => {
+  const castAll = async (ballot: Ballot, prompt: BallotPrompt, report: Report, stop: AbortSignal) => {
     const watched = ballot.tickets.map((t) => cancellations.watch(ballot.judgmentId, t.voteId));
     const abortAll = (): void => {
       for (const vote of watched) vote.abort();
     };
     if (stop.aborted) abortAll();
     stop.addEventListener("abort", abortAll, { once: true });
-    openVotes += ballot.tickets.length;
-    makeRoom();
+    intake.votesRunning(ballot.tickets.length);
     try {
-      return await Promise.all(
-        ballot.tickets.map((t, i) => cast(ballot, prompt, t, watched[i] as WatchedVote)),
+      const errors = await Promise.all(
+        ballot.tickets.map((t, i) => cast({ ballot, prompt, report }, t, watched[i] as WatchedVote)),
       );
+      return errors.find((error) => error !== null) ?? null;
     } finally {
       stop.removeEventListener("abort", abortAll);
     }
@@ -106,44 +131,58 @@ export async function startGrmWorker(
 
   const handle = async (item: WorkItem): Promise<void> => {
     const ballot = ballotCodec.decode(item.data);
+    checkBallot(ballot, bus);
     if (ballot.deadlineAtMs <= clock.now()) {
       meter.expired(ballot.tickets.length);
       return;
     }
+    const report = openReport(ballot);
     const refuse = (error: CovoteError): void => {
-      const reason = error.code === "invalid_argument" ? "refused" : "engine_unavailable";
-      for (const ticket of ballot.tickets)
-        report(ballot, failed(voter, ballot, ticket, reason, error.message));
+      const reason = nullReasonOfError[error.code];
+      for (const ticket of ballot.tickets) report.vote(failed(voter, ballot, ticket, reason, error.message));
     };
     let prompt: BallotPrompt;
     try {
       prompt = ballotPrompt(voter, ballot, (ballot.query?.messages ?? []).filter(isChatMessage));
     } catch (thrown) {
       refuse(CovoteError.from(thrown));
-      return;
+      return report.delivered();
     }
-    const outcomes = await castAll(ballot, prompt, item.signal);
-    const failure = outcomes.find((error) => error !== null);
-    if (failure !== undefined && failure !== null) {
-      if (item.deliveryCount < defaultQueues.ballots.maxDeliver) throw failure;
+    const failure = await castAll(ballot, prompt, report, item.signal);
+    if (failure?.code === "unavailable") intake.engineFailed();
+    if (failure !== null) {
+      if (item.deliveryCount < maxAttempts) throw failure;
       refuse(failure);
     }
     if (item.signal.aborted) throw new CovoteError("unavailable", "the worker is stopping");
-    await bus.flush();
+    await report.delivered();
   };
 
-  let openVotes = 0;
-  const ballotsFor = (votes: number): number =>
-    Math.ceil(Math.max(0, votes) / Math.max(1, options.votesPerBallot));
-  const loop = bus.work("ballots", { concurrency: ballotsFor(engine.slots) }, handle);
-  const makeRoom = (): void =>
-    loop.resize(Math.max(1, loop.inFlight() + ballotsFor(engine.slots - openVotes)));
+  const intake = openBallotIntake({
+    ...{ bus, clock, log, handle },
+    slots: engine.slots,
+    votesPerBallot: options.votesPerBallot,
+  });
 
   return {
     stop: async (deadline) => {
-      await loop.drain(deadline.remainingMs());
+      await intake.drain(deadline);
       weights.close();
       cancels.close();
     },
   };
+}
+
+/** Bytes can decode to a ballot that is none; such a one is a dead letter, not a ballot without votes. */
+function checkBallot(ballot: Ballot, bus: Bus): void {
+  const { ballotId, judgmentId, replySubject, tickets } = ballot;
+  if (ballotId === "" || judgmentId === "") throw invalid("ballot.ballot_id", "is empty");
+  if (tickets.length === 0 || tickets.some((ticket) => ticket.voteId === "")) {
+    throw invalid("ballot.tickets", "is empty or has a ticket without an id");
+  }
+  if (ballot.responses.length === 0) throw invalid("ballot.responses", "is empty");
+  const [owner, ...rest] = replySubject.slice(bus.subjects.votes("x").length - 1).split(".");
+  if (rest.length > 0 || !isId(owner) || replySubject !== bus.subjects.votes(owner)) {
+    throw invalid("ballot.reply_subject", `is no aggregator of this cluster: ${replySubject.slice(0, 80)}`);
+  }
 }

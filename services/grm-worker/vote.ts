@@ -15,6 +15,8 @@ export interface Voter {
   grammar: Grammar;
   /** Name of this worker, for the record. */
   worker: string;
+  /** A number that no other request to this engine has. */
+  nextRequest(): number;
 }
 
 /** A prompt that was built once for all votes of a ballot. */
@@ -49,7 +51,8 @@ export async function castVote(
     return { ...failed(voter, ballot, ticket, "refused", prompt.tooLong), panelTooLong: true };
   }
   const request = {
-    id: ticket.voteId,
+    // A ballot that was delivered twice may be in the engine twice.
+    id: `${ticket.voteId}~${voter.nextRequest()}`,
     messages: prompt.messages,
     maxTokens: prompt.maxTokens,
     temperature: ballot.temperature,
@@ -74,7 +77,7 @@ export async function castVote(
   return { ...vote, principles, critique, scores: [...parsed.scores] };
 }
 
-/** A vote without scores, for a ballot that no worker could serve. */
+/** A vote without scores, for a ballot that no worker could serve. No model judged it, so it names no version. */
 export function failed(
   voter: Voter,
   ballot: Ballot,
@@ -86,12 +89,12 @@ export function failed(
 }
 
 function emptyVote(voter: Voter, ballot: Ballot, ticket: VoteTicket, generation: Generation | null): Vote {
-  const version = generation?.version ?? voter.engine.version().version;
+  const { grammar } = voter;
   return {
     voteId: ticket.voteId,
     ballotId: ballot.ballotId,
     judgmentId: ballot.judgmentId,
-    judgeVersion: `${version}+${voter.grammar.name}@${voter.grammar.version}`,
+    judgeVersion: generation === null ? "" : `${generation.version}+${grammar.name}@${grammar.version}`,
     worker: voter.worker,
     text: generation?.text ?? "",
     principles: "",
