@@ -9,6 +9,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { Clock } from "../core/clock.js";
+import { deferred } from "../core/deferred.js";
 import { CovoteError } from "../core/errors.js";
 import type { Logger } from "../core/logger.js";
 import type { ModelManifest } from "../wire/gen/covote/v1/cluster.js";
@@ -25,7 +26,7 @@ export interface ModelWeights {
   safetensors: Uint8Array;
 }
 
-/** Stores the weights and makes them the current version of the role. */
+/** Stores the weights and makes them the current version of the role; nothing, when they are that already. */
 export async function publishModel(
   bus: Bus,
   clock: Clock,
@@ -33,6 +34,11 @@ export async function publishModel(
 ): Promise<ModelManifest> {
   const weights = await bus.objects("weights");
   const manifests = await bus.kv("versions");
+  const sha256 = createHash("sha256").update(model.safetensors).digest("hex");
+  // A learner that starts again would replace bytes that a follower is just reading.
+  const current = await currentModel(bus, model.role);
+  const same = current?.version === model.version && current.runId === model.runId;
+  if (same && current.sha256 === sha256) return current;
   const name = objectName(model.role, model.runId, model.number);
   await weights.put(name, model.safetensors);
   const manifest: ModelManifest = {
@@ -40,7 +46,7 @@ export async function publishModel(
     number: model.number,
     version: model.version,
     uri: `object:${name}`,
-    sha256: createHash("sha256").update(model.safetensors).digest("hex"),
+    sha256,
     publishedAtMs: clock.now(),
     runId: model.runId,
   };
@@ -61,52 +67,78 @@ export async function currentModel(bus: Bus, role: ModelRole): Promise<ModelMani
 
 export interface FollowOptions {
   role: ModelRole;
+  clock: Clock;
   log: Logger;
-  /** Serves the weights; a failure is logged, and the old version goes on serving until the next one. */
+  /** Told about a new version when it is known, before it is fetched. */
+  announced?(manifest: ModelManifest): void;
+  /** Serves the weights. The old version goes on serving while it fails, and it is tried again. */
   load(weights: ModelWeights & { runId: string }): Promise<void>;
 }
 
-/** Calls `load` with the current version, if there is one, and with each newer one; one at a time. */
+const retryPause = { baseMs: 100, maxMs: 10_000 };
+
+/**
+ * Calls `load` with the current version, if there is one, and with each newer one: one at a time, and only the
+ * newest of those that came in the meantime. Resolves when the first has been tried.
+ */
 export async function followModel(bus: Bus, options: FollowOptions): Promise<{ close(): void }> {
+  const { role, clock, log, load } = options;
   const manifests = await bus.kv("versions");
+  const closing = new AbortController();
   let newest: ModelManifest | null = null;
-  let loading = false;
+  let served: ModelManifest | null = null;
+  let catchingUp = false;
+  const firstTried = deferred<void>();
 
   const catchUp = async (): Promise<void> => {
-    if (loading) return;
-    loading = true;
-    while (newest !== null) {
+    catchingUp = true;
+    for (let failures = 0; newest !== null && !closing.signal.aborted; ) {
       const manifest: ModelManifest = newest;
-      newest = null;
-      await loadVersion(bus, manifest, options);
+      try {
+        const safetensors = await fetchWeights(bus, manifest);
+        const { number, version, runId } = manifest;
+        await load({ number, version, runId, safetensors });
+        served = manifest;
+        failures = 0;
+        log.debug({ role, version }, "serving new weights");
+        if (newest === manifest) newest = null;
+      } catch (error) {
+        failures++;
+        log.error(
+          { role, version: manifest.version, error, failures },
+          "new weights could not be served; the old ones stay, and these are tried again",
+        );
+        firstTried.resolve();
+        const pauseMs = Math.min(retryPause.maxMs, retryPause.baseMs * 2 ** Math.min(failures, 10));
+        await clock.sleep(pauseMs, { signal: closing.signal }).catch(() => undefined);
+      }
     }
-    loading = false;
+    catchingUp = false;
+    firstTried.resolve();
   };
 
-  const watch = await manifests.watch(options.role, async (change) => {
+  const watch = await manifests.watch(role, (change) => {
     if (change.value === null) return;
-    newest = modelManifestCodec.decode(change.value);
-    await catchUp();
+    const manifest = modelManifestCodec.decode(change.value);
+    // A watch that starts over after a reconnect tells again what is known.
+    if (isSame(manifest, newest ?? served)) return;
+    newest = manifest;
+    options.announced?.(manifest);
+    // It catches every failure itself.
+    if (!catchingUp) void catchUp();
   });
   await watch.ready;
-  return { close: () => watch.close() };
+  if (catchingUp) await firstTried.promise;
+  return {
+    close: () => {
+      closing.abort();
+      watch.close();
+    },
+  };
 }
 
-async function loadVersion(
-  bus: Bus,
-  manifest: ModelManifest,
-  { role, log, load }: FollowOptions,
-): Promise<void> {
-  try {
-    const safetensors = await fetchWeights(bus, manifest);
-    await load({ number: manifest.number, version: manifest.version, runId: manifest.runId, safetensors });
-    log.debug({ role, version: manifest.version }, "serving new weights");
-  } catch (cause) {
-    log.error(
-      { role, version: manifest.version, error: cause },
-      "new weights could not be served; the old ones stay",
-    );
-  }
+function isSame(a: ModelManifest, b: ModelManifest | null): boolean {
+  return b !== null && a.version === b.version && a.sha256 === b.sha256 && a.runId === b.runId;
 }
 
 /** The weights that a manifest names, checked against its digest. */

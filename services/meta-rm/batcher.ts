@@ -1,42 +1,80 @@
 /**
  * Joins what arrives while the engine is busy into its next call, at most `limit` items at a time. One call
  * runs at a time, so an idle engine is called at once and a busy one in large batches.
+ *
+ * A call whose items have all passed their deadline is aborted; items that have passed it before their call fail
+ * with `deadline_exceeded` and take no room.
  */
-import { deferred } from "../../lib/core/deferred.js";
+import type { Clock } from "../../lib/core/clock.js";
+import { deadlineAt, withDeadline } from "../../lib/core/deadline.js";
+import { type Deferred, deferred } from "../../lib/core/deferred.js";
+import { CovoteError } from "../../lib/core/errors.js";
 
 export interface Batcher<I, O> {
-  /** One output per item, in order; rejects when the call that held one of them failed. */
-  add(items: readonly I[]): Promise<O[]>;
+  /**
+   * One output per item, in order; rejects when the call that held one of them failed. `deadlineAtMs` in
+   * milliseconds since the epoch.
+   */
+  add(items: readonly I[], deadlineAtMs: number): Promise<O[]>;
+}
+
+export interface BatcherOptions {
+  limit: number;
+  clock: Clock;
+}
+
+interface Entry<I, O> {
+  item: I;
+  deadlineAtMs: number;
+  output: Deferred<O>;
 }
 
 export function createBatcher<I, O>(
-  call: (items: readonly I[]) => Promise<O[]>,
-  limit: number,
+  call: (items: readonly I[], signal: AbortSignal) => Promise<O[]>,
+  { limit, clock }: BatcherOptions,
 ): Batcher<I, O> {
-  const waiting: { item: I; settle: (outcome: Promise<O>) => void }[] = [];
+  const waiting: Entry<I, O>[] = [];
   let running = false;
+
+  const next = (): Entry<I, O>[] => {
+    const batch: Entry<I, O>[] = [];
+    while (batch.length < limit) {
+      const entry = waiting.shift();
+      if (entry === undefined) break;
+      if (entry.deadlineAtMs > clock.now()) batch.push(entry);
+      else entry.output.reject(new CovoteError("deadline_exceeded", "the deadline passed before the call"));
+    }
+    return batch;
+  };
 
   const run = async (): Promise<void> => {
     if (running) return;
     running = true;
-    while (waiting.length > 0) {
-      const batch = waiting.splice(0, limit);
-      const outputs = call(batch.map((entry) => entry.item));
-      batch.forEach((entry, i) => {
-        entry.settle(outputs.then((all) => all[i] as O));
-      });
-      await outputs.catch(() => undefined);
+    for (let batch = next(); batch.length > 0; batch = next()) {
+      const deadline = deadlineAt(clock, Math.max(...batch.map((entry) => entry.deadlineAtMs)));
+      const items = batch.map((entry) => entry.item);
+      try {
+        const outputs = await withDeadline(deadline, { what: "a batch", clock }, (signal) =>
+          call(items, signal),
+        );
+        batch.forEach(({ output }, i) => {
+          output.resolve(outputs[i] as O);
+        });
+      } catch (thrown) {
+        for (const { output } of batch) output.reject(thrown);
+      }
     }
     running = false;
   };
 
   return {
-    add: async (items) => {
+    add: (items, deadlineAtMs) => {
       const outputs = items.map((item) => {
-        const { promise, resolve, reject } = deferred<O>();
-        waiting.push({ item, settle: (outcome) => void outcome.then(resolve, reject) });
-        return promise;
+        const output = deferred<O>();
+        waiting.push({ item, deadlineAtMs, output });
+        return output.promise;
       });
+      // It catches every failure itself, and gives it to who waits.
       void run();
       return Promise.all(outputs);
     },

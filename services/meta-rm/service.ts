@@ -7,11 +7,11 @@
 import type { Bus } from "../../lib/bus/bus.js";
 import { followModel } from "../../lib/bus/model-versions.js";
 import type { Clock } from "../../lib/core/clock.js";
-import type { Deadline } from "../../lib/core/deadline.js";
+import { type Deadline, withDeadline } from "../../lib/core/deadline.js";
 import { CovoteError } from "../../lib/core/errors.js";
 import type { Logger } from "../../lib/core/logger.js";
 import type { ScalarEngine } from "../../lib/engine/engine.js";
-import { isChatMessage } from "../../lib/grm/chat.js";
+import { type ChatMessage, isChatMessage } from "../../lib/grm/chat.js";
 import type { Grammar } from "../../lib/grm/grammar.js";
 import type { Metrics } from "../../lib/host/metrics.js";
 import type { MetaScore, MetaScoreItem } from "../../lib/wire/gen/covote/v1/judging.js";
@@ -44,38 +44,54 @@ export async function startMetaRm(
   options: MetaRmOptions,
 ): Promise<MetaRm> {
   const meter = metaMetrics(metrics);
-  const weights = await followModel(bus, { role: "meta-rm", log, load: (w) => engine.load(w) });
+  const weights = await followModel(bus, { role: "meta-rm", clock, log, load: (w) => engine.load(w) });
 
-  const scoreAll = async (items: readonly MetaScoreItem[]): Promise<MetaScore[]> => {
+  const scoreAll = async (items: readonly MetaScoreItem[], signal: AbortSignal): Promise<Scored[]> => {
     const started = clock.monotonic();
-    const conversations = items.map((item) =>
-      grammar.metaConversation({
-        query: (item.query?.messages ?? []).filter(isChatMessage),
-        responses: item.responses,
-        judgmentText: item.judgmentText,
-      }),
-    );
-    const logits = await engine.score(conversations, {});
-    meter.scored(items.length, clock.monotonic() - started);
-    return items.map((item, i) => toMetaScore(item.voteId, logits[i]));
+    const { version } = engine.version();
+    const conversations = items.map((item) => conversationOf(grammar, item));
+    const wellFormed = conversations.filter((c): c is readonly ChatMessage[] => !(c instanceof CovoteError));
+    const logits = wellFormed.length === 0 ? [] : await engine.score(wellFormed, { signal });
+    meter.scored(wellFormed.length, clock.monotonic() - started);
+    let next = 0;
+    return items.map((item, i) => {
+      const conversation = conversations[i];
+      const logit = conversation instanceof CovoteError ? conversation : logits[next++];
+      return { score: toMetaScore(item.voteId, logit), version };
+    });
   };
-  const batcher = createBatcher(scoreAll, options.batch);
+  const batcher = createBatcher(scoreAll, { limit: options.batch, clock });
 
   const answers = respond(bus.subjects.metaScores(), { queue: "meta-rm" }, async (data) => {
     const { items, deadlineAtMs } = metaScoreRequestCodec.decode(data);
-    if (deadlineAtMs <= clock.now()) {
-      throw new CovoteError("deadline_exceeded", "the votes' deadline passed before they were scored");
-    }
-    const scores = await batcher.add(items);
-    return metaScoreResponseCodec.encode({ scores, version: engine.version().version });
+    const scored = await batcher.add(items, deadlineAtMs);
+    return metaScoreResponseCodec.encode({
+      scores: scored.map(({ score }) => score),
+      version: scored.at(-1)?.version ?? "",
+    });
   });
 
   return {
-    stop: async () => {
-      await answers.drain();
+    stop: async (deadline) => {
+      await withDeadline(deadline, { what: "answers of the meta RM", clock }, () => answers.drain());
       weights.close();
     },
   };
+}
+
+interface Scored {
+  score: MetaScore;
+  /** The weights that scored it. */
+  version: string;
+}
+
+function conversationOf(grammar: Grammar, item: MetaScoreItem): readonly ChatMessage[] | CovoteError {
+  const query = (item.query?.messages ?? []).filter(isChatMessage);
+  try {
+    return grammar.metaConversation({ query, responses: item.responses, judgmentText: item.judgmentText });
+  } catch (thrown) {
+    return CovoteError.from(thrown);
+  }
 }
 
 function toMetaScore(voteId: string, logit: number | Error | undefined): MetaScore {

@@ -10,7 +10,7 @@ import {
   type SampleRequest,
   type SampleResponse,
 } from "../../lib/wire/gen/covote/v1/policy.js";
-import { sampleGroup } from "./sample-group.js";
+import { checkSampling, sampleGroup } from "./sample-group.js";
 
 export type PolicyApi = GrpcService;
 
@@ -19,10 +19,7 @@ export function policyApi(engine: GenerativeEngine): PolicyApi {
     const messages = (request.query?.messages ?? []).filter(isChatMessage);
     if (messages.length === 0) throw invalid("query.messages", "is empty; send at least one turn");
     const { groupSize, temperature, seed } = request;
-    if (groupSize < 1 || groupSize > 64) throw invalid("group_size", `must be 1 to 64, got ${groupSize}`);
-    if (!(temperature >= 0 && temperature <= 2)) {
-      throw invalid("temperature", `must be 0 to 2, got ${temperature}`);
-    }
+    checkSampling({ groupSize, temperature });
     const room = engine.maxPositions - engine.countTokens(messages);
     const maxTokens = request.maxTokens === 0 ? room : request.maxTokens;
     if (maxTokens < 1 || maxTokens > room) {

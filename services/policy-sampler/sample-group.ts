@@ -1,5 +1,5 @@
 /** Samples one group: G responses to one query, all by one version of the policy. */
-import { CovoteError } from "../../lib/core/errors.js";
+import { CovoteError, invalid } from "../../lib/core/errors.js";
 import { seedFrom } from "../../lib/core/random.js";
 import type { Generation, GenerativeEngine } from "../../lib/engine/engine.js";
 import type { ChatMessage } from "../../lib/grm/chat.js";
@@ -21,27 +21,60 @@ export interface SampledGroup {
   cost: Cost;
 }
 
-/** Rejects with `unavailable` when the weights changed between two responses: sample it again. */
+/** How often a group is begun anew because the weights changed between two of its responses. */
+const maxTries = 3;
+
+/** Throws `invalid_argument`, with the field's name in the request, for what no engine could sample. */
+export function checkSampling({
+  groupSize,
+  temperature,
+}: Pick<GroupRequest, "groupSize" | "temperature">): void {
+  if (!(groupSize >= 1 && groupSize <= 64)) throw invalid("group_size", `must be 1 to 64, got ${groupSize}`);
+  if (!(temperature >= 0 && temperature <= 2)) {
+    throw invalid("temperature", `must be 0 to 2, got ${temperature}`);
+  }
+}
+
+/** Rejects with `unavailable` when the weights changed under it each time. */
 export async function sampleGroup(
   engine: GenerativeEngine,
   request: GroupRequest,
   signal: AbortSignal,
 ): Promise<SampledGroup> {
-  const { id, messages, groupSize, maxTokens, temperature, seed } = request;
-  const generations = await Promise.all(
-    Array.from({ length: groupSize }, (_, i) =>
-      engine.generate(
-        { id: `${id}-${i}`, messages, maxTokens, temperature, seed: seedFrom(seed, i) },
-        { signal },
-      ),
-    ),
-  );
-  const versions = new Set(generations.map((g) => g.version));
-  const [version] = versions;
-  if (version === undefined || versions.size !== 1) {
-    throw new CovoteError("unavailable", `the weights changed while group ${id} was sampled`);
+  for (let tries = 1; ; tries++) {
+    const generations = await generateAll(engine, request, signal);
+    const [version, ...others] = new Set(generations.map((g) => g.version));
+    if (version !== undefined && others.length === 0) {
+      return { responses: generations.map(toResponse), version, cost: costOf(generations) };
+    }
+    if (tries === maxTries) {
+      throw new CovoteError("unavailable", `the weights changed while group ${request.id} was sampled`);
+    }
   }
-  return { responses: generations.map(toResponse), version, cost: costOf(generations) };
+}
+
+/** All or none: when one fails, the others are not left running. */
+async function generateAll(
+  engine: GenerativeEngine,
+  request: GroupRequest,
+  signal: AbortSignal,
+): Promise<Generation[]> {
+  const { id, messages, groupSize, maxTokens, temperature, seed } = request;
+  const failed = new AbortController();
+  const either = AbortSignal.any([signal, failed.signal]);
+  try {
+    return await Promise.all(
+      Array.from({ length: groupSize }, (_, i) =>
+        engine.generate(
+          { id: `${id}-${i}`, messages, maxTokens, temperature, seed: seedFrom(seed, i) },
+          { signal: either },
+        ),
+      ),
+    );
+  } catch (thrown) {
+    failed.abort();
+    throw thrown;
+  }
 }
 
 function toResponse(generation: Generation): Response {

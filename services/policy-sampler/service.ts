@@ -1,10 +1,13 @@
 /**
  * policy-sampler: pulls prompts, samples a group for each, and publishes the rollout.
  *
- * - A prompt is acknowledged when its rollout is in the aggregators' queue, under the group's id.
- * - New weights are taken up between groups: a group is sampled by one version, and says which.
+ * - A prompt is acknowledged when its rollout is in the aggregators' queue, under the prompt's own id. A full
+ *   queue is waited for; the group is not thrown away.
+ * - New weights are taken up between groups: a group is sampled by one version, and says which; see serving.ts
+ *   for which versions may sample it.
  */
 import type { Bus, WorkItem } from "../../lib/bus/bus.js";
+import { enqueueSurely } from "../../lib/bus/enqueue-surely.js";
 import { followModel } from "../../lib/bus/model-versions.js";
 import type { Clock } from "../../lib/core/clock.js";
 import type { Deadline } from "../../lib/core/deadline.js";
@@ -17,11 +20,8 @@ import type { Metrics } from "../../lib/host/metrics.js";
 import { promptCodec, rolloutCodec } from "../../lib/wire/messages.js";
 import { samplerMetrics } from "./metrics.js";
 import { type PolicyApi, policyApi } from "./policy-api.js";
-import { sampleGroup } from "./sample-group.js";
-import { createServing } from "./serving.js";
-
-/** How long a prompt holds a slot while its weights are on their way; then it goes back to the queue. */
-const weightsPatienceMs = 10_000;
+import { checkSampling, sampleGroup } from "./sample-group.js";
+import { createServing, type RunVersion } from "./serving.js";
 
 export interface PolicySamplerDependencies {
   bus: Bus;
@@ -38,27 +38,40 @@ export interface PolicySamplerOptions {
   concurrency: number;
 }
 
+/** Versions whose groups may still be in the engine. */
+const rememberedVersions = 64;
+
 export interface PolicySampler {
   readonly api: PolicyApi;
   stop(deadline: Deadline): Promise<void>;
 }
 
 export async function startPolicySampler(
-  { bus, engine, log, metrics }: PolicySamplerDependencies,
+  { bus, engine, clock, log, metrics }: PolicySamplerDependencies,
   options: PolicySamplerOptions,
 ): Promise<PolicySampler> {
   const meter = samplerMetrics(metrics, engine);
-  const serving = createServing();
+  const serving = createServing({ clock, strangerPatienceMs: 2000, patienceMs: 30_000 });
   /** Version name → number and run; a group carries the number of the version that sampled it. */
-  const numbers = new Map<string, { number: number; runId: string }>();
+  const versions = new Map<string, RunVersion>();
+  const remember = (name: string, { runId, number }: RunVersion): void => {
+    versions.delete(name);
+    versions.set(name, { runId, number });
+    for (const oldest of versions.keys()) {
+      if (versions.size <= rememberedVersions) return;
+      versions.delete(oldest);
+    }
+  };
 
   const weights = await followModel(bus, {
     role: "policy",
+    clock,
     log,
+    announced: serving.announced,
     load: async (model) => {
-      numbers.set(model.version, { number: model.number, runId: model.runId });
+      remember(model.version, model);
       await engine.load(model);
-      serving.now(model.runId, model.number);
+      serving.now(model);
       meter.version(model.number);
     },
   });
@@ -68,15 +81,16 @@ export async function startPolicySampler(
     const groupId = parseId("prompt.group_id", prompt.groupId);
     const messages = (prompt.query?.messages ?? []).filter(isChatMessage);
     if (messages.length === 0) throw invalid("prompt.query", "has no messages");
-    const patience = AbortSignal.any([item.signal, AbortSignal.timeout(weightsPatienceMs)]);
-    await serving.until(prompt.runId, prompt.minPolicyVersion, patience);
     const { groupSize, temperature, maxTokens, seed } = prompt;
+    checkSampling({ groupSize, temperature });
+    if (maxTokens < 1) throw invalid("max_tokens", "must be at least 1");
+    await serving.until({ runId: prompt.runId, number: prompt.minPolicyVersion }, item.signal);
     const group = await sampleGroup(
       engine,
       { id: groupId, messages, groupSize, temperature, maxTokens, seed },
       item.signal,
     );
-    const sampledBy = numbers.get(group.version);
+    const sampledBy = versions.get(group.version);
     if (sampledBy?.runId !== prompt.runId) {
       throw new CovoteError(
         "unavailable",
@@ -91,7 +105,11 @@ export async function startPolicySampler(
       cost: group.cost,
       traceparent: prompt.traceparent,
     });
-    await bus.enqueue("rollouts", rollout, { id: groupId, traceparent: prompt.traceparent });
+    await enqueueSurely({ bus, clock }, "rollouts", rollout, {
+      id: item.id,
+      traceparent: prompt.traceparent,
+      signal: item.signal,
+    });
     meter.sampled(group);
   };
 

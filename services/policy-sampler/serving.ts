@@ -1,41 +1,88 @@
 /**
- * Which version of which run's policy the engine serves. A prompt waits until it is its own run's and new
- * enough: a group must never be sampled by another run's policy, nor by one that will be too stale.
+ * Which weights the sampler's engine serves, and who waits for others.
+ *
+ * - A group is never sampled by another run's policy, nor by an older version than its learner had when it asked:
+ *   that is what keeps its staleness within the bound.
+ * - Nobody waits for ever: a prompt of a run whose weights are not even on their way is given back soon, so that
+ *   what a dead run left in the queue does not hold up the one that lives.
  */
+import type { Clock, Timer } from "../../lib/core/clock.js";
 import { CovoteError } from "../../lib/core/errors.js";
 
-export interface Serving {
-  /** Called when the engine serves these weights. */
-  now(runId: string, version: number): void;
-  /** Resolves when this version of the run, or a later one, is served; rejects with `unavailable` at the signal. */
-  until(runId: string, minVersion: number, signal: AbortSignal): Promise<void>;
+/** Weights of a run; `number` grows with each version. */
+export interface RunVersion {
+  runId: string;
+  number: number;
 }
 
-export function createServing(): Serving {
-  let current = { runId: "", version: -1 };
-  const waiting = new Set<() => void>();
+export interface Serving {
+  /** These weights are on their way to the engine. */
+  announced(version: RunVersion): void;
+  /** The engine serves these weights. */
+  now(version: RunVersion): void;
+  /** Resolves when this version or a newer one of its run is served; rejects with `unavailable`, also at the signal. */
+  until(version: RunVersion, signal: AbortSignal): Promise<void>;
+}
+
+export interface ServingOptions {
+  clock: Clock;
+  /** For weights of a run that nobody has announced. Milliseconds. */
+  strangerPatienceMs: number;
+  /** For weights that were announced, or a newer version of the run that is served. Milliseconds. */
+  patienceMs: number;
+}
+
+/** When a prompt of a run that is not served is worth another look. Milliseconds. */
+const retryAfterMs = 2000;
+
+export function createServing(options: ServingOptions): Serving {
+  const { clock, strangerPatienceMs, patienceMs } = options;
+  let current: RunVersion = { runId: "", number: -1 };
+  let coming: RunVersion = current;
+  const checks = new Set<() => void>();
+  const look = (): void => {
+    for (const check of [...checks]) check();
+  };
+
   return {
-    now: (runId, version) => {
-      current = { runId, version };
-      for (const check of [...waiting]) check();
+    announced: (version) => {
+      coming = version;
+      look();
     },
-    until: (runId, minVersion, signal) =>
+    now: (version) => {
+      current = version;
+      look();
+    },
+    until: ({ runId, number }, signal) =>
       new Promise((resolve, reject) => {
+        const startedAt = clock.monotonic();
+        let timer: Timer | undefined;
         const end = (settle: () => void): void => {
-          waiting.delete(check);
+          checks.delete(check);
+          timer?.cancel();
           signal.removeEventListener("abort", abort);
           settle();
         };
-        const check = (): void => {
-          if (current.runId === runId && current.version >= minVersion) end(resolve);
+        const giveUp = (): void => {
+          const text = `weights ${number} of run ${runId} have not arrived; ${current.number} of ${current.runId || "no run"} is served`;
+          end(() => reject(new CovoteError("unavailable", text, { retryAfterMs })));
         };
         const abort = (): void =>
-          end(() =>
-            reject(new CovoteError("unavailable", `policy ${minVersion} of run ${runId} has not arrived`)),
-          );
+          end(() => reject(new CovoteError("unavailable", `stopped before weights of run ${runId} came`)));
+        const check = (): void => {
+          if (current.runId === runId && current.number >= number) {
+            end(resolve);
+            return;
+          }
+          const known = current.runId === runId || coming.runId === runId;
+          const leftMs = (known ? patienceMs : strangerPatienceMs) - (clock.monotonic() - startedAt);
+          timer?.cancel();
+          if (leftMs > 0) timer = clock.after(leftMs, check, { background: true });
+          else giveUp();
+        };
         if (signal.aborted) return abort();
         signal.addEventListener("abort", abort, { once: true });
-        waiting.add(check);
+        checks.add(check);
         check();
       }),
   };
