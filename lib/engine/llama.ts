@@ -1,4 +1,6 @@
 /** The embedded engine: a small Llama from a checkpoint folder, in a thread of its own. */
+
+import { createHash } from "node:crypto";
 import { basename, resolve } from "node:path";
 import { invalid } from "../core/errors.js";
 import type { ChatMessage } from "../grm/chat.js";
@@ -76,6 +78,12 @@ export async function openServed(model: Checkpoint, slots: number, name: string)
       version: () => served,
     },
   };
+}
+
+/** Weights that nobody named are known by what they are. */
+function digestVersion(weights: Float32Array): string {
+  const bytes = new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength);
+  return `sha256-${createHash("sha256").update(bytes).digest("hex").slice(0, 12)}`;
 }
 
 export function statsOf(inference: Inference): EngineStats {
