@@ -57,7 +57,7 @@ export async function openLlamaEngine(options: LlamaEngineOptions): Promise<Gene
   };
 }
 
-/** What weights without a version of their own are called: the name of their folder. */
+/** What weights without a version of their own are called, with their digest: the name of their folder. */
 export function nameOf(checkpoint: string): string {
   return basename(resolve(checkpoint));
 }
@@ -65,7 +65,7 @@ export function nameOf(checkpoint: string): string {
 /** The weights part that generating and scoring engines share. */
 export async function openServed(model: Checkpoint, slots: number, name: string) {
   const { config, metadata } = model;
-  let served = { number: 0, version: metadata.version ?? name };
+  let served = { number: 0, version: metadata.version ?? `${name}-${digestOf(model.weights)}` };
   const inference = await openInference({ config, weights: model.weights, version: served.version, slots });
   return {
     inference,
@@ -80,10 +80,10 @@ export async function openServed(model: Checkpoint, slots: number, name: string)
   };
 }
 
-/** Weights that nobody named are known by what they are. */
-function digestVersion(weights: Float32Array): string {
+/** Two checkpoints of one folder name are not the same judge. */
+function digestOf(weights: Float32Array): string {
   const bytes = new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength);
-  return `sha256-${createHash("sha256").update(bytes).digest("hex").slice(0, 12)}`;
+  return createHash("sha256").update(bytes).digest("hex").slice(0, 8);
 }
 
 export function statsOf(inference: Inference): EngineStats {
