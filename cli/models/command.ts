@@ -8,8 +8,10 @@ import { type InspectedModel, inspectModel, modelFolders } from "./inspect.js";
 import { trainModelsCommand } from "./train-command.js";
 
 const help = `
+Without a word after it, it lists what comes with covote.
+
 Example:
-  covote models
+  covote models --json
   covote models show models/postcards-grm
   covote models train postcards --seed 1
 `;

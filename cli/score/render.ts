@@ -110,7 +110,11 @@ function closing({ outcome, judgment }: Scored, width: number, style: TextStyle)
   const { cost, latencyMs, partial, judgeVersion, judgmentId } = outcome;
   const cut = partial ? " Cut short by the deadline: the best answer so far." : "";
   const version = judgeVersion === "" ? "" : ` by ${judgeVersion}`;
-  const said = `${plural(cost?.votes ?? judgment.votes.length, "vote")} in ${latency(latencyMs)}${version}. Judgment ${judgmentId}.${cut}`;
+  const { metaKeep, metaVersion } = judgment;
+  const meta =
+    metaKeep > 0 && metaVersion === "" ? " The meta reward model did not answer: plain voting." : "";
+  const votes = plural(cost?.votes ?? judgment.votes.length, "vote");
+  const said = `${votes} in ${latency(latencyMs)}${version}. Judgment ${judgmentId}.${meta}${cut}`;
   return wrapWords(said, width - 2).map((line) => `  ${style.dim(line)}`);
 }
 
@@ -130,6 +134,7 @@ export function scoredForMachines({ task, outcome, judgment }: Scored): object {
     })),
     partial: outcome.partial,
     judge_version: outcome.judgeVersion,
+    meta_version: judgment.metaVersion === "" ? null : judgment.metaVersion,
     latency_ms: outcome.latencyMs,
     cost: {
       votes: cost?.votes ?? 0,

@@ -60,10 +60,12 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       : await openOneProcessCluster(clusterOptions);
     try {
       const running = run({ ...options, cluster, clock });
-      return await Promise.race([running, cluster.failed, nats.failed, stopped(options.signal, folder)]);
+      return await Promise.race([running, cluster.failed, nats.failed, stopped(options.signal)]);
     } finally {
       await cluster.stop();
     }
+  } catch (thrown) {
+    throw resumable(thrown, folder);
   } finally {
     await nats.stop();
     log.flush();
@@ -159,13 +161,20 @@ async function trainToEnd(
   return ledger;
 }
 
+/** What ended a run from outside does not end it for good. */
+function resumable(thrown: unknown, folder: RunFolder): unknown {
+  if (!(thrown instanceof CovoteError) || !hasBegun(folder)) return thrown;
+  const { code, message } = thrown;
+  if (code !== "cancelled" && code !== "unavailable") return thrown;
+  return new CovoteError(code, `${message}; go on with covote train --resume ${folder.path}`, {
+    cause: thrown,
+  });
+}
+
 /** Rejects at the signal; never resolves. */
-function stopped(signal: AbortSignal, folder: RunFolder): Promise<never> {
+function stopped(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
-    const stop = (): void => {
-      const goOn = hasBegun(folder) ? `; go on with covote train --resume ${folder.path}` : "";
-      reject(new CovoteError("cancelled", `stopped${goOn}`));
-    };
+    const stop = (): void => reject(new CovoteError("cancelled", "stopped"));
     if (signal.aborted) stop();
     signal.addEventListener("abort", stop, { once: true });
   });
