@@ -1,12 +1,16 @@
 /**
- * Judged groups that wait for their step. A group's delivery is held open, unacknowledged, until `settle` says
- * that its end is on disk; a repeated delivery joins the first.
+ * Judged groups that wait for their step.
+ *
+ * - A group's delivery is held open, unacknowledged, until `settle` says that its end is on disk; a repeated
+ *   delivery joins the first.
+ * - A group stays although its delivery is lost (the server gave it to somebody else, or went away): it is
+ *   delivered again, and joins itself.
  */
 import { type Deferred, deferred } from "../../lib/core/deferred.js";
 import type { Experience } from "../../lib/wire/gen/covote/v1/policy.js";
 
 export interface Inbox {
-  /** Resolves when the group is settled. */
+  /** Resolves when the group is settled; rejects when the signal aborts before. */
   put(groupId: string, experience: Experience, signal: AbortSignal): Promise<void>;
   /**
    * The groups of one step, in this order, as soon as each of them is here or has ended without coming;
@@ -19,8 +23,8 @@ export interface Inbox {
   ): Promise<[groupId: string, experience: Experience][]>;
   /** A group has ended without coming: look again. */
   wake(): void;
-  /** Groups put and not yet taken. */
-  size(): number;
+  /** The group is here, or is being trained on. */
+  holds(groupId: string): boolean;
   settle(groupIds: readonly string[]): void;
 }
 
@@ -34,7 +38,7 @@ export function createInbox(): Inbox {
   };
 
   return {
-    put: (groupId, experience, signal) => {
+    put: async (groupId, experience, signal) => {
       const settled = deferred<void>();
       const known = unsettled.get(groupId);
       if (known === undefined) {
@@ -42,8 +46,14 @@ export function createInbox(): Inbox {
         waiting.set(groupId, experience);
         wake();
       } else known.push(settled);
-      signal.addEventListener("abort", () => settled.reject(signal.reason), { once: true });
-      return settled.promise;
+      const lost = (): void => settled.reject(signal.reason);
+      if (signal.aborted) lost();
+      signal.addEventListener("abort", lost, { once: true });
+      try {
+        await settled.promise;
+      } finally {
+        signal.removeEventListener("abort", lost);
+      }
     },
     take: async (groupIds, hasEnded, signal) => {
       const complete = (): boolean => groupIds.every((id) => waiting.has(id) || hasEnded(id));
@@ -64,7 +74,7 @@ export function createInbox(): Inbox {
       }
     },
     wake,
-    size: () => waiting.size,
+    holds: (groupId) => unsettled.has(groupId),
     settle: (groupIds) => {
       for (const groupId of groupIds) {
         for (const settled of unsettled.get(groupId) ?? []) settled.resolve();

@@ -1,8 +1,9 @@
 /**
  * The learner's resume state: trainer, step and ledger of one moment, in one folder.
  *
- * `save` writes a fresh folder and then moves the name `current` to it, so that a kill at any moment leaves
- * either the old state or the new one, whole. The one before is removed afterwards.
+ * - `saveState` writes a fresh folder and then moves the name `current` to it, so that a kill at any moment
+ *   leaves either the old state or the new one, whole. The one before is removed afterwards.
+ * - Beside it lie the events of the last `keptEvents` steps, for whoever missed one while NATS was away.
  */
 import { mkdir, readdir, readFile, readlink, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -17,8 +18,6 @@ export interface LearnerState {
   /** Groups asked for so far; the index of the next one. */
   asked: number;
   ledger: Ledger;
-  /** The last step's event, encoded in base64, to be told again after a restart. */
-  lastEvent: string;
 }
 
 interface StateFile {
@@ -26,10 +25,21 @@ interface StateFile {
   step: number;
   asked: number;
   ledger: LedgerState;
-  lastEvent: string;
 }
 
-export async function saveState(dir: string, trainer: Trainer, state: LearnerState): Promise<void> {
+export const keptEvents = 64;
+
+/** `event`: what the step has to tell. */
+export async function saveState(
+  dir: string,
+  trainer: Trainer,
+  state: LearnerState,
+  event: Uint8Array,
+): Promise<void> {
+  const events = join(dir, "events");
+  await mkdir(events, { recursive: true });
+  await writeFile(join(events, eventFile(state.step)), event);
+  await rm(join(events, eventFile(state.step - keptEvents)), { force: true });
   const name = `step-${state.step}`;
   const folder = join(dir, name);
   await rm(folder, { recursive: true, force: true });
@@ -49,17 +59,32 @@ export async function saveState(dir: string, trainer: Trainer, state: LearnerSta
 
 /** The saved state, with the trainer restored to it; null when there is none. */
 export async function restoreState(dir: string, trainer: Trainer): Promise<LearnerState | null> {
-  const current = await readlink(join(dir, "current")).catch(() => null);
+  const current = await readlink(join(dir, "current")).catch(unlessMissing);
   if (current === null) return null;
   const path = join(dir, current, "state.json");
   try {
     const file = JSON.parse(await readFile(path, "utf8")) as StateFile;
     await trainer.restore(join(dir, current, "trainer"));
-    return { ...file, ledger: createLedger(file.ledger) };
+    const { runId, step, asked } = file;
+    return { runId, step, asked, ledger: createLedger(file.ledger) };
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new CovoteError("invalid_argument", `${path}: cannot be resumed from (${why}); start a new run`, {
       cause,
     });
   }
+}
+
+/** The event of a step that is kept, encoded; null when it is not, or not any more. */
+export function readEvent(dir: string, step: number): Promise<Uint8Array | null> {
+  return readFile(join(dir, "events", eventFile(step))).catch(unlessMissing);
+}
+
+function eventFile(step: number): string {
+  return `step-${step}.bin`;
+}
+
+function unlessMissing(cause: unknown): null {
+  if ((cause as NodeJS.ErrnoException).code === "ENOENT") return null;
+  throw cause;
 }

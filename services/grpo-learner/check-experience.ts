@@ -1,0 +1,39 @@
+/**
+ * What an experience must hold before a learner counts on it: bytes can decode to one that would make a whole
+ * step fail. Such a one is a dead letter, and its group is asked for again.
+ */
+import { invalid } from "../../lib/core/errors.js";
+import { parseId } from "../../lib/core/ids.js";
+import type { Experience } from "../../lib/wire/gen/covote/v1/policy.js";
+
+/** The group's id; throws `invalid_argument` that names the field. */
+export function checkExperience(experience: Experience, run: { runId: string; groupSize: number }): string {
+  const { rollout, rewards } = experience;
+  const groupId = parseId("experience.group_id", rollout?.prompt?.groupId);
+  if (rollout === undefined || rollout.prompt?.runId !== run.runId) {
+    throw invalid("experience.run_id", `is ${rollout?.prompt?.runId}, not ${run.runId}`);
+  }
+  const { responses } = rollout;
+  if (responses.length !== run.groupSize) {
+    throw invalid("experience.responses", `${responses.length} in a group of ${run.groupSize}`);
+  }
+  if (rewards.length !== responses.length) {
+    throw invalid("experience.rewards", `${rewards.length} for ${responses.length} responses`);
+  }
+  rewards.forEach(({ value }, i) => {
+    if (value !== undefined && !Number.isFinite(value)) {
+      throw invalid(`experience.rewards[${i}]`, `is ${value}, no number`);
+    }
+  });
+  responses.forEach(({ tokens }, i) => {
+    const field = `experience.responses[${i}].tokens`;
+    if (tokens === undefined || tokens.promptIds.length === 0) throw invalid(field, "are missing");
+    const { responseIds, logprobs } = tokens;
+    if (responseIds.length === 0) throw invalid(field, "have no response");
+    if (logprobs.length !== responseIds.length) {
+      throw invalid(field, `${logprobs.length} log-probabilities for ${responseIds.length} tokens`);
+    }
+    if (!logprobs.every(Number.isFinite)) throw invalid(field, "have a log-probability that is no number");
+  });
+  return groupId;
+}
