@@ -5,6 +5,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openBus } from "../../lib/bus/open-bus.js";
+import { withAckWait } from "../../lib/bus/queues.js";
 import { deferred } from "../../lib/core/deferred.js";
 import { CovoteError } from "../../lib/core/errors.js";
 import { createRandom } from "../../lib/core/random.js";
@@ -86,6 +87,7 @@ export async function openProcessCluster(options: ProcessClusterOptions): Promis
       name: "covote-cli",
       random: createRandom(config.run.seed),
       clock,
+      queues: withAckWait(config.nats.ackWaitMs),
     });
     return { rewards, policy, endpoints, bus };
   };

@@ -1,5 +1,6 @@
 /** The whole cluster in this process: every service a stage of one host, engines and trainer in threads. */
 import { openBus } from "../../lib/bus/open-bus.js";
+import { withAckWait } from "../../lib/bus/queues.js";
 import type { Clock } from "../../lib/core/clock.js";
 import { deferred } from "../../lib/core/deferred.js";
 import { CovoteError } from "../../lib/core/errors.js";
@@ -57,6 +58,7 @@ export async function openOneProcessCluster({
     name: "covote-cli",
     random: createRandom(config.run.seed),
     clock,
+    queues: withAckWait(config.nats.ackWaitMs),
   }).catch(async (cause: unknown) => {
     await host.stop("the command line could not connect");
     throw cause;

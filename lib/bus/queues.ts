@@ -33,7 +33,7 @@ const common = {
   storage: "file",
   maxMessages: 10_000,
   maxBytes: 128 * mebibyte,
-  ackWaitMs: 15_000,
+  ackWaitMs: 5000,
   maxDeliver: 10,
   maxAckPending: 4096,
   duplicateWindowMs: 10 * minute,
@@ -72,6 +72,16 @@ export function channelOf(queue: QueueName, token: string | undefined): string {
     );
   }
   return token;
+}
+
+/** One ack wait for all queues. Processes that differ in it would change each other's consumers. */
+export function withAckWait(ackWaitMs: number): QueueOverrides {
+  return {
+    prompts: { ackWaitMs },
+    rollouts: { ackWaitMs },
+    ballots: { ackWaitMs },
+    experience: { ackWaitMs },
+  };
 }
 
 /** The bounds of all queues with some of them replaced. */

@@ -8,6 +8,7 @@
  */
 import type { Bus } from "../bus/bus.js";
 import { openBus } from "../bus/open-bus.js";
+import { withAckWait } from "../bus/queues.js";
 import { createService, type Service } from "../bus/service.js";
 import type { Clock, Timer } from "../core/clock.js";
 import type { Deadline } from "../core/deadline.js";
@@ -88,6 +89,7 @@ export function createRuntime({ host, config, clock, natsUrl }: RuntimeOptions):
       random,
       clock,
       connectTimeoutMs: config.nats.connectTimeoutMs,
+      queues: withAckWait(config.nats.ackWaitMs),
     });
     bus = opened;
     let outage: Timer | null = null;
