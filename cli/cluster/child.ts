@@ -1,8 +1,11 @@
 /**
- * One service as a child process that is kept alive: restarted with a growing pause when it dies, ended with
- * SIGTERM and, after the drain time, SIGKILL.
+ * One service as a child process that is kept alive: restarted with a growing pause when it ends without being
+ * told to, ended with SIGTERM and, after the drain time, SIGKILL.
  *
- * Giving up: more than `maxRestarts` deaths within a minute, or an exit code of 2 (it can never start).
+ * - A service serves until it is stopped: also one that drained (somebody sent it a SIGTERM) is started again. A
+ *   job is done when it ends with code 0.
+ * - Giving up: more than `maxRestarts` ends within a minute, or a first life that ends with code 2 (it can never
+ *   start). A later life may end so because its port or NATS is away for a moment.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import type { Clock } from "../../lib/core/clock.js";
@@ -19,6 +22,8 @@ export interface ChildOptions {
   configFile: string;
   logFile: string;
   drainTimeoutMs: number;
+  /** Done when it ends with code 0. Default: a service, which never is. */
+  job?: boolean;
   clock: Clock;
   log: Logger;
   /** Told about each life's process id. */
@@ -32,7 +37,7 @@ export interface Child {
   pid(): number | null;
   /** Addresses of the first life, once it is ready. */
   readonly ready: Promise<{ grpc: string | null; metrics: string }>;
-  /** Resolves when it ended with code 0; rejects when it was given up. Pending while it lives. */
+  /** Resolves when it is done or was stopped; rejects when it was given up. Pending while it lives. */
   readonly done: Promise<void>;
   stop(): Promise<void>;
 }
@@ -49,6 +54,7 @@ export function startChild(options: ChildOptions): Child {
   const deaths: number[] = [];
   let child: ChildProcess | null = null;
   let stopping = false;
+  let wasReady = false;
   let lastLine = "";
 
   const giveUp = (why: string): void => {
@@ -68,7 +74,9 @@ export function startChild(options: ChildOptions): Child {
       lastLine = text.toString().trim().split("\n").at(-1) ?? lastLine;
     });
     life.on("message", (message: { ready?: { grpc: string | null; metrics: string } }) => {
-      if (message.ready) ready.resolve(message.ready);
+      if (message.ready === undefined) return;
+      wasReady = true;
+      ready.resolve(message.ready);
     });
     life.on("error", (cause) => giveUp(cause.message));
     life.on("exit", (code, signal) => ended(code, signal));
@@ -76,11 +84,11 @@ export function startChild(options: ChildOptions): Child {
 
   const ended = (code: number | null, signal: string | null): void => {
     child = null;
-    if (stopping || code === 0) {
+    if (stopping || (code === 0 && options.job === true)) {
       done.resolve();
       return;
     }
-    if (code === 2) {
+    if (code === 2 && !wasReady) {
       // Its line names the setting and the fix; the name in front of it is ours already.
       giveUp(lastLine.replace(`${service}: `, "") || `could not start; see ${options.logFile}`);
       return;
@@ -90,10 +98,10 @@ export function startChild(options: ChildOptions): Child {
     const recent = deaths.filter((at) => now - at < windowMs).length;
     log.warn(
       { child: id, code, signal, restarts: deaths.length },
-      `${id} died (${signal ?? code}); restarting`,
+      `${id} ended (${signal ?? `code ${code}`}); starting it again`,
     );
     if (recent > maxRestarts) {
-      giveUp(`died ${recent} times within a minute: ${lastLine}; see ${options.logFile}`);
+      giveUp(`ended ${recent} times within a minute: ${lastLine}; see ${options.logFile}`);
       return;
     }
     clock.after(Math.min(5000, 100 * 2 ** (recent - 1)), () => {

@@ -37,7 +37,7 @@ export async function openProcessCluster(options: ProcessClusterOptions): Promis
     writeFileSync(file, JSON.stringify(childConfig(config, natsUrl, ports), null, 2), { mode: 0o600 });
     return file;
   };
-  const start = (service: string, id: string, ports: Ports): Child => {
+  const start = (service: (typeof stopOrder)[number], id: string, ports: Ports): Child => {
     const configFile = writeConfig(id, ports);
     const child = startChild({
       service,
@@ -45,6 +45,7 @@ export async function openProcessCluster(options: ProcessClusterOptions): Promis
       configFile,
       logFile: join(dir, "logs", `${id}.log`),
       drainTimeoutMs: config.cluster.drainTimeoutMs,
+      job: service === "grpo-learner",
       clock,
       log,
     });
@@ -71,7 +72,10 @@ export async function openProcessCluster(options: ProcessClusterOptions): Promis
   }
 
   const stopChildren = async (): Promise<void> => {
-    for (const child of [...children].reverse()) await child.stop();
+    for (const service of stopOrder) {
+      const stopped = children.filter((child) => child.service === service);
+      await Promise.all(stopped.map((child) => child.stop()));
+    }
   };
   const open = async () => {
     const [rewards, policy] = await Promise.all([addressOf(aggregator), addressOf(sampler)]);
@@ -113,6 +117,9 @@ export async function openProcessCluster(options: ProcessClusterOptions): Promis
     },
   };
 }
+
+/** Down the stream, so that what a service has accepted still finds the services that finish it. */
+const stopOrder = ["grpo-learner", "policy-sampler", "vote-aggregator", "grm-worker", "meta-rm"] as const;
 
 /** `done` and `failed` tell of it. */
 function ignoreFailure(): void {}

@@ -4,8 +4,8 @@
  *
  *     node dist/services/<name>/main.js --config FILE [--id ID] [--log FILE]
  *
- * Ports are the configuration's. Exit code 0 after a drain or a finished run, 1 on a failure, 2 when the
- * process could not start as asked.
+ * Ports are the configuration's. Exit code 0 after a drain or a finished run, 1 on a failure or when a run was
+ * stopped before its end (it can be started again), 2 when the process could not start as asked.
  */
 import { parseArgs } from "node:util";
 import { systemClock } from "../core/clock.js";
@@ -20,6 +20,9 @@ import { createRuntime, type Runtime } from "./runtime.js";
 
 /** Mounts the service; what it returns ends the process when it settles. */
 export type MountService = (runtime: Runtime) => { finished: Promise<unknown> } | undefined;
+
+/** How long a process outlives the supervisor that started it, in milliseconds. */
+const orphanGraceMs = 3000;
 
 export interface ServiceProcess {
   /** The service, e.g. `grm-worker`. */
@@ -56,15 +59,22 @@ async function serve({ name, args, env }: ServiceProcess, mount: MountService): 
   });
   const runtime = createRuntime({ host, config, clock, natsUrl: config.nats.url });
   const work = mount(runtime);
+  let finished = work === undefined;
   work?.finished.then(
-    () => host.stop("the run is finished"),
+    () => {
+      finished = true;
+      return host.stop("the run is finished");
+    },
     (cause: unknown) => {
       if (!host.signal.aborted) host.fail(cause);
     },
   );
   stopOnSignals(host);
-  // The supervisor that started this process is gone.
-  process.once("disconnect", () => void host.stop("the supervisor is gone"));
+  // The supervisor that started this process was killed, and its NATS goes with it: there is nobody to drain for.
+  process.once("disconnect", () => {
+    void host.stop("the supervisor is gone");
+    clock.after(orphanGraceMs, () => process.exit(1), { background: true });
+  });
   process.channel?.unref();
   await runtime.start();
   const ready = { name, grpc: runtime.grpcAddress(), metrics: runtime.metricsAddress() };
@@ -72,7 +82,7 @@ async function serve({ name, args, env }: ServiceProcess, mount: MountService): 
   const reason = await host.done;
   log.flush();
   if (reason.t === "failed") throw CovoteError.from(reason.cause);
-  return 0;
+  return finished ? 0 : 1;
 }
 
 function readArgs(args: readonly string[]): { config?: string; id?: string; log?: string } {
