@@ -1,4 +1,5 @@
 /** Measures the policy that the cluster serves: one sampled response for each held-out query, and the oracle. */
+import { persist } from "../../lib/bus/enqueue-surely.js";
 import type { Clock } from "../../lib/core/clock.js";
 import { CovoteError } from "../../lib/core/errors.js";
 import { newId } from "../../lib/core/ids.js";
@@ -28,21 +29,34 @@ export interface Gauge {
 }
 
 const cardCount = 3;
+/** For one sample or judgment, while a service is away. Milliseconds. */
+const patienceMs = 60_000;
 const concurrency = 32;
 
 export function createGauge(cluster: Cluster, config: CovoteConfig, world: World, clock: Clock): Gauge {
   const policy = createGrpcClient({ address: cluster.policy, what: "policy service", clock });
   const rewards = createGrpcClient({ address: cluster.rewards, what: "reward service", clock });
   const { temperature, maxTokens } = config.policy;
+  const closing = new AbortController();
 
-  const sample = (query: string, index: number): Promise<SampleResponse> =>
-    policy.unary(PolicyServiceService.sample, {
-      query: { messages: [{ role: "user", content: query }] },
-      groupSize: 1,
-      temperature,
-      maxTokens,
-      seed: seedFrom(config.run.seed, "held-out", index),
+  /** A service that is being started again is waited for; the same seed gives the same sample. */
+  const patiently = <T>(call: () => Promise<T>): Promise<T> => {
+    const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(patienceMs)]);
+    let last: CovoteError | null = null;
+    return persist(call, { clock, signal, failed: (error) => (last = error) }).catch((thrown: unknown) => {
+      throw CovoteError.from(thrown).code === "cancelled" ? (last ?? thrown) : thrown;
     });
+  };
+  const sample = (query: string, index: number): Promise<SampleResponse> =>
+    patiently(() =>
+      policy.unary(PolicyServiceService.sample, {
+        query: { messages: [{ role: "user", content: query }] },
+        groupSize: 1,
+        temperature,
+        maxTokens,
+        seed: seedFrom(config.run.seed, "held-out", index),
+      }),
+    );
 
   return {
     measure: async (progress) => {
@@ -53,7 +67,7 @@ export function createGauge(cluster: Cluster, config: CovoteConfig, world: World
       const cards = await Promise.all(
         heldOut
           .slice(0, cardCount)
-          .map((query, i) => judgeCard(rewards, world, query, texts[i] ?? "", config)),
+          .map((query, i) => patiently(() => judgeCard(rewards, world, query, texts[i] ?? "", config))),
       );
       return { utility: mean(utilities), policyVersion: answers[0]?.policyVersion ?? "", cards };
     },
@@ -69,6 +83,7 @@ export function createGauge(cluster: Cluster, config: CovoteConfig, world: World
       }
     },
     close: () => {
+      closing.abort();
       policy.close();
       rewards.close();
     },

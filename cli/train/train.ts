@@ -12,6 +12,7 @@ import type { CovoteConfig } from "../../lib/host/covote-config.js";
 import { createLogger } from "../../lib/host/log.js";
 import { type LedgerCounts, StepFinished } from "../../lib/wire/gen/covote/v1/learning.js";
 import { stepEvents } from "../../services/grpo-learner/learner.js";
+import { readEvent } from "../../services/grpo-learner/resume-state.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { openProcessCluster } from "../cluster/many-processes.js";
 import { openClusterNats } from "../cluster/nats.js";
@@ -130,21 +131,40 @@ async function measureBefore(
   return measured;
 }
 
-/** Follows the learner to its end; resolves with the ledger of the last step. */
+/**
+ * Follows the learner to its end; resolves with the ledger of the last step. Events that got lost while NATS was
+ * away are read from where the learner keeps them.
+ */
 async function trainToEnd(
   { cluster, folder, display, clock, config }: Running,
   world: World | null,
   startedAt: number,
   earlierS: number,
 ): Promise<LedgerCounts> {
+  const { steps } = config.training;
   let ledger: LedgerCounts | undefined;
-  const onStep = (data: Uint8Array): void => {
-    const event = StepFinished.decode(data);
-    if (event.runId !== folder.name) return;
+  const lastStep = (): number => folder.records().at(-1)?.step ?? 0;
+  const take = (event: StepFinished): void => {
     const timeS = earlierS + (clock.monotonic() - startedAt) / 1000;
     const record: StepRecord = toStepRecord(event, world, timeS);
     if (folder.append(record)) display.step(record);
-    if (event.step >= config.training.steps) ledger = event.ledger;
+    if (event.step >= steps) ledger = event.ledger;
+  };
+  const catchUp = async (toStep: number): Promise<void> => {
+    for (let step = lastStep() + 1; step <= toStep; step++) {
+      const kept = await readEvent(folder.file("state"), step);
+      if (kept !== null) take(StepFinished.decode(kept));
+    }
+  };
+  let taking: Promise<void> = Promise.resolve();
+  const onStep = (data: Uint8Array): Promise<void> => {
+    const event = StepFinished.decode(data);
+    if (event.runId !== folder.name) return taking;
+    taking = taking.then(async () => {
+      if (event.step > lastStep() + 1) await catchUp(event.step - 1);
+      take(event);
+    });
+    return taking;
   };
   const events = cluster.bus.subscribe(cluster.bus.subjects.events(stepEvents), {}, onStep);
   await cluster.bus.flush();
@@ -154,6 +174,11 @@ async function trainToEnd(
     await cluster.bus.flush();
   } finally {
     await events.drain();
+  }
+  await catchUp(steps);
+  if (ledger === undefined) {
+    const last = await readEvent(folder.file("state"), steps);
+    if (last !== null) take(StepFinished.decode(last));
   }
   if (ledger === undefined) {
     throw new CovoteError("internal", "the run ended without the event of its last step");
