@@ -45,9 +45,8 @@ export async function openTarget(options: TargetOptions): Promise<Target> {
   if (usual.port !== 0 && (await listens(usual))) return running(config.grpc.address);
   const apart = { ...config, nats: { ...config.nats, url: null } };
   await preflight(apart, { roles: ["grm", "meta-rm"], listen: "none", processes: 1, env: options.env });
-  options.note(
-    `nothing listens on ${config.grpc.address}: starting the judging services here (covote up keeps them running)`,
-  );
+  const why = usual.port === 0 ? "no cluster is named" : `nothing listens on ${config.grpc.address}`;
+  options.note(`${why}: starting the judging services here (covote up keeps them running)`);
   const cluster = await openJudgingCluster({ config, env: options.env, clock });
   return { address: cluster.rewards, own: true, failed: cluster.failed, close: cluster.stop };
 }

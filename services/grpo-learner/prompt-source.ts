@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { CovoteError, invalid } from "../../lib/core/errors.js";
 import { createRandom, seedFrom } from "../../lib/core/random.js";
 import { type ChatMessage, isChatMessage } from "../../lib/grm/chat.js";
+import { decodeUtf8 } from "../../lib/grm/limits.js";
 import { shippedCheckpoint } from "../../lib/host/covote-config.js";
 import { createQueryStream, renderQuery } from "../../worlds/postcards/query.js";
 
@@ -37,9 +38,9 @@ function filePrompts(path: string, seed: number): PromptSource {
 }
 
 function readQueries(path: string): ChatMessage[][] {
-  let text: string;
+  let bytes: Buffer;
   try {
-    text = readFileSync(path, "utf8");
+    bytes = readFileSync(path);
   } catch (cause) {
     const why = (cause as NodeJS.ErrnoException).code ?? String(cause);
     throw new CovoteError("invalid_argument", `training.prompts: cannot read ${path} (${why})`, {
@@ -47,7 +48,9 @@ function readQueries(path: string): ChatMessage[][] {
       cause,
     });
   }
-  const lines = text.split("\n").map((line, i) => ({ line, at: `${path}:${i + 1}` }));
+  const lines = decodeUtf8(`training.prompts: ${path}`, bytes)
+    .split("\n")
+    .map((line, i) => ({ line, at: `${path}:${i + 1}` }));
   const queries = lines.filter(({ line }) => line.trim() !== "").map(({ line, at }) => readQuery(line, at));
   if (queries.length === 0) throw invalid("training.prompts", `${path} has no queries`);
   return queries;
@@ -58,12 +61,12 @@ function readQuery(line: string, at: string): ChatMessage[] {
   try {
     value = JSON.parse(line);
   } catch (cause) {
-    throw new CovoteError("invalid_argument", `${at}: is not JSON`, { cause });
+    throw new CovoteError("invalid_argument", `training.prompts: ${at}: is not JSON`, { cause });
   }
   const query = (value as { query?: unknown } | null)?.query;
   if (typeof query === "string" && query !== "") return [{ role: "user", content: query }];
   if (Array.isArray(query) && query.length > 0 && query.every(isTurn)) return query;
-  throw invalid(at, 'must be {"query": text} or {"query": [{"role", "content"}, …]}');
+  throw invalid(`training.prompts: ${at}`, 'must be {"query": text} or {"query": [{"role", "content"}, …]}');
 }
 
 function isTurn(value: unknown): value is ChatMessage {

@@ -107,7 +107,7 @@ describe("score, for people", () => {
     const answer = scored([reward(8), reward(2)], [vote("a", { metaScore: undefined })]);
     expect(shown(answer)).not.toContain("plain voting");
     answer.judgment.metaVersion = "";
-    expect(shown(answer)).toContain("The meta reward model did not answer: plain voting.");
+    expect(shown(answer, 200)).toContain("The meta reward model did not answer: plain voting.");
   });
 
   test("a partial answer says so", () => {
