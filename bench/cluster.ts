@@ -30,8 +30,8 @@ export interface BenchClusterOptions {
   workers: number;
   slots: number;
   latency: Partial<SimulatedLatency>;
-  /** Told when a vote leaves its engine: the judgment's id, and how long it was served, in milliseconds. */
-  served?: (judgmentId: string, ms: number) => void;
+  /** Told when a vote leaves its engine: the request's id, and how long it was served, in milliseconds. */
+  served?: (requestId: string, ms: number) => void;
 }
 
 export interface BenchCluster {
@@ -82,7 +82,7 @@ export async function startBenchCluster(options: BenchClusterOptions): Promise<B
       latency: options.latency,
       slots: options.slots,
       seed: i,
-      left: ({ id }, stay) => options.served?.(id.slice(0, id.indexOf(":")), stay.servedMs),
+      left: ({ id }, stay) => options.served?.(requestIdOf(id), stay.servedMs),
     });
     engines.push(engine);
     workers.push(
@@ -150,6 +150,11 @@ export function scoreRequest(
     },
     labels: {},
   };
+}
+
+/** A vote's id begins with the request's, and goes on with a character that no request id has. */
+function requestIdOf(voteId: string): string {
+  return /^[A-Za-z0-9_-]*/.exec(voteId)?.[0] ?? "";
 }
 
 /** The responses of a postcards prompt: what stands between `response i` and the full stop. */

@@ -10,6 +10,7 @@
  * - `utilisation`: 64 engines of 8 slots with log-normal latencies under more work than they can take; slot
  *   time taken against all there is, between ramp-up and drain.
  */
+import { CovoteError } from "../lib/core/errors.js";
 import { createRandom } from "../lib/core/random.js";
 import { type Bench, type BenchResult, figure } from "./bench.js";
 import { type BenchCluster, type BenchClusterOptions, scoreRequest, startBenchCluster } from "./cluster.js";
@@ -151,9 +152,13 @@ async function measureAddedLatency(
     const random = createRandom(4);
     let latencies = createLatencies();
     const ask = async (seed: number, dueMs: number): Promise<void> => {
-      const { judgmentId } = await cluster.score(scoreRequest(random, { ...shape, seed }));
-      latencies.record(performance.now() - dueMs - (slowest.get(judgmentId) ?? 0));
-      slowest.delete(judgmentId);
+      const request = scoreRequest(random, { ...shape, seed });
+      await cluster.score(request);
+      const servedMs = slowest.get(request.requestId);
+      if (servedMs === undefined)
+        throw new CovoteError("internal", `no vote of ${request.requestId} was served`);
+      latencies.record(performance.now() - dueMs - servedMs);
+      slowest.delete(request.requestId);
     };
     await openLoop({ perS, count: Math.ceil(perS * latencyWarmUpSeconds), random }, ask);
     latencies = createLatencies();
