@@ -18,7 +18,7 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
   },
   train: {
     summary: "train a policy online from the votes of a reward model",
-    load: async () => (await import("./train/command.js")).trainCommand(process),
+    load: async (terminal) => (await import("./train/command.js")).trainCommand(terminal),
   },
   score: {
     summary: "rewards for responses, with the votes behind them",

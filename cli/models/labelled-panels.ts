@@ -15,7 +15,7 @@ export interface LabelledPanel extends Panel {
 
 /** Held-out panels with one best response. */
 export function heldOutPanels(count: number, size: number, seed: number): LabelledPanel[] {
-  const draw = createPanelStream(seedFrom("measure", seed), "held-out", () => size);
+  const draw = createPanelStream(seedFrom("measure", seed), "held-out", { size: () => size });
   return drawLabelled(draw, count);
 }
 

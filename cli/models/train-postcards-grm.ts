@@ -1,10 +1,11 @@
 /**
- * How the postcards GRM is made: supervised on annotated panels, in three stages.
+ * How the postcards GRM is made: supervised on annotated panels, in four stages.
  *
  * 1. Panels of one response, then of two: which word of the critique is about what, without the question of
  *    which response is meant.
- * 2. Panels of one to four, annotated without a slip: the rules.
- * 3. The same with slips: the model learns to be unsure, so that its votes at temperature 1 scatter around
+ * 2. Panels of one to four by writers without vices: the rules.
+ * 3. Writers of all kinds: what breaks the rules in less obvious ways.
+ * 4. The same, and the annotator slips: the model learns to be unsure, so that its votes at temperature 1 scatter around
  *    the truth and several of them know more than one. Slips from the beginning would hide the rules.
  */
 import { createRandom, seedFrom } from "../../lib/core/random.js";
@@ -21,17 +22,19 @@ export interface GrmRecipe {
   steps: number;
   /** Panels per step. */
   batch: number;
-  /** Steps of the first stage, and of the third, at the end. */
+  /** Steps after which the first and the second stage end, and the length of the last one. */
   startingSteps: number;
+  plainSteps: number;
   slippingSteps: number;
   slips: Slips;
 }
 
 export const grmRecipe: GrmRecipe = {
-  steps: 3600,
+  steps: 4800,
   batch: 32,
   startingSteps: 300,
-  slippingSteps: 800,
+  plainSteps: 2000,
+  slippingSteps: 900,
   slips: { verdict: 0.15, weight: 0.08 },
 };
 
@@ -44,13 +47,15 @@ export async function trainGrm(
 ): Promise<Float32Array> {
   const random = createRandom(seedFrom("postcards slips", seed));
   const streams = {
-    one: createPanelStream(seedFrom("grm one", seed), "train", () => 1),
-    two: createPanelStream(seedFrom("grm two", seed), "train", () => 2),
-    mixed: createPanelStream(seedFrom("grm mixed", seed), "train"),
+    one: createPanelStream(seedFrom("grm one", seed), "train", { size: () => 1, vices: false }),
+    two: createPanelStream(seedFrom("grm two", seed), "train", { size: () => 2, vices: false }),
+    plain: createPanelStream(seedFrom("grm plain", seed), "train", { vices: false }),
+    all: createPanelStream(seedFrom("grm all", seed), "train"),
   };
-  const streamAt = (step: number): (typeof streams)["mixed"] => {
-    if (step >= recipe.startingSteps) return streams.mixed;
-    return step < recipe.startingSteps / 2 ? streams.one : streams.two;
+  const streamAt = (step: number): (typeof streams)["all"] => {
+    if (step < recipe.startingSteps / 2) return streams.one;
+    if (step < recipe.startingSteps) return streams.two;
+    return step < recipe.plainSteps ? streams.plain : streams.all;
   };
   await using training = createLlamaTraining({
     config: grmConfig,

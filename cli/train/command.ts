@@ -4,6 +4,7 @@ import { systemClock } from "../../lib/core/clock.js";
 import { withConfig } from "../options.js";
 import { renderClosing } from "../run/closing.js";
 import { createDisplay, styleFor } from "../run/display.js";
+import { columnsOf, interruption, type Terminal } from "../terminal.js";
 import { openRun, type RunFlags } from "./open-run.js";
 import { train } from "./train.js";
 
@@ -19,7 +20,7 @@ Example:
 A run folder holds config.json, metrics.jsonl, summary.json, samples.json, report.html and checkpoints/.
 `;
 
-export function trainCommand(process: NodeJS.Process): Command {
+export function trainCommand(terminal: Terminal): Command {
   return withConfig(new Command("train"))
     .description(
       "Train a policy online from the votes of a generative reward model, on a cluster started here",
@@ -33,19 +34,17 @@ export function trainCommand(process: NodeJS.Process): Command {
     .addHelpText("after", help)
     .action(async (flags: TrainFlags) => {
       const startedAt = new Date(Date.now() - performance.now());
-      const run = await openRun(flags, process.env, startedAt);
+      const run = await openRun(flags, terminal.env, startedAt);
       const { config, folder } = run;
-      const stop = new AbortController();
-      const onSignal = (): void => stop.abort();
-      process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
-      const stream = flags.json ? { write: () => true } : process.stdout;
+      const interrupted = interruption(terminal);
+      const stream = flags.json ? { write: () => true } : terminal.stdout;
       const display = createDisplay({
         stream,
         clock: systemClock(),
         title: `covote train, seed ${config.run.seed}`,
         totalSteps: config.training.steps,
         earlier: folder.records(),
-        env: process.env,
+        env: terminal.env,
         exit: process,
       });
       try {
@@ -54,12 +53,13 @@ export function trainCommand(process: NodeJS.Process): Command {
           folder,
           processes: flags.processes === true,
           display,
-          signal: stop.signal,
+          signal: interrupted.signal,
+          env: terminal.env,
           startedAtMs: startedAt.getTime(),
         });
         display.close();
         if (flags.json)
-          process.stdout.write(`${JSON.stringify({ ...result.summary, folder: folder.path })}\n`);
+          terminal.stdout.write(`${JSON.stringify({ ...result.summary, folder: folder.path })}\n`);
         else {
           const { summary, before, after, queries } = result;
           const closing = {
@@ -70,19 +70,16 @@ export function trainCommand(process: NodeJS.Process): Command {
             after: after?.cards ?? [],
             path: folder.path,
           };
-          const lines = renderClosing(
-            closing,
-            process.stdout.columns ?? 100,
-            styleFor(process.stdout, process.env),
-          );
-          process.stdout.write(`${lines.join("\n")}\n`);
+          const style = styleFor(terminal.stdout, terminal.env);
+          const lines = renderClosing(closing, columnsOf(terminal), style);
+          terminal.stdout.write(`${lines.join("\n")}\n`);
         }
         const { lost, duplicated } = result.summary.groups;
-        if (lost > 0 || duplicated > 0) process.exitCode = 1;
+        if (lost > 0 || duplicated > 0) terminal.exitCode = 1;
       } finally {
         display.close();
         run.close();
-        process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
+        interrupted.release();
       }
     });
 }

@@ -34,6 +34,7 @@ export interface TrainOptions {
   display: Display;
   /** Aborted by SIGINT and SIGTERM: stop in order; the run can be resumed. */
   signal: AbortSignal;
+  env: Readonly<Record<string, string | undefined>>;
   startedAtMs: number;
 }
 
@@ -53,7 +54,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     destination: folder.file("logs", "covote.log"),
   });
   display.begin("preparing", "starting nats-server and services");
-  const nats = await openClusterNats({ config, dataDir: folder.file("nats"), env: process.env, clock, log });
+  const nats = await openClusterNats({ config, dataDir: folder.file("nats"), env: options.env, clock, log });
   try {
     const clusterOptions = { config, natsUrl: nats.url, clock, log };
     const cluster = options.processes
