@@ -26,9 +26,11 @@ export function compileFlags(
     if (at < 1) throw invalid("--set", `must be path=value, got ${JSON.stringify(setting)}`);
     overrides[setting.slice(0, at)] = setting.slice(at + 1);
   }
+  // A flag that was not given says nothing, also not over --set.
+  const given = Object.fromEntries(Object.entries(more).filter(([, value]) => value !== undefined));
   return compileCovoteConfig({
     ...(flags.config !== undefined && { file: flags.config }),
-    overrides: { ...overrides, ...more },
+    overrides: { ...overrides, ...given },
     env,
   });
 }
