@@ -21,6 +21,7 @@ import { CovoteError } from "../core/errors.js";
 import { type Logger, silentLogger } from "../core/logger.js";
 import type { TraceContext } from "../core/trace-context.js";
 import { toServiceError } from "../wire/status.js";
+import { accepted } from "./grpc-requests.js";
 import { traceFromMetadata } from "./trace.js";
 
 export interface CallContext {
@@ -52,7 +53,7 @@ type MountedStream<C> = (call: C, none?: undefined, scope?: CallScope) => void;
 export function unary<Q, A>(handler: (request: Q, context: CallContext) => Promise<A>): MountedUnary<Q, A> {
   return (call, callback, scope = bareScope) => {
     const open = openCall(call, scope);
-    void untilAborted(open.context.signal, () => handler(call.request, open.context))
+    void untilAborted(open.context.signal, () => handler(accepted(call.request), open.context))
       .then((answer) => {
         open.end();
         callback(null, answer);
@@ -66,7 +67,10 @@ export function serverStream<Q, A>(
 ): MountedStream<ServerWritableStream<Q, A>> & handleServerStreamingCall<Q, A> {
   return (call: ServerWritableStream<Q, A>, _none?: undefined, scope: CallScope = bareScope) => {
     const open = openCall(call, scope);
-    void sendAll(call, handler(call.request, open.context), open);
+    const answers = async function* (): AsyncIterable<A> {
+      yield* handler(accepted(call.request), open.context);
+    };
+    void sendAll(call, answers(), open);
   };
 }
 
@@ -77,9 +81,13 @@ export function bidi<Q, A>(
     const open = openCall(call, scope);
     // The usual iterator destroys the whole call when the client has sent all, answers included.
     const incoming = call.iterator({ destroyOnReturn: false }) as AsyncIterableIterator<Q>;
-    const requests = abortable({ [Symbol.asyncIterator]: () => incoming }, open.context.signal);
+    const requests = abortable(allAccepted(incoming), open.context.signal);
     void sendAll(call, handler(requests, open.context), open);
   };
+}
+
+async function* allAccepted<Q>(requests: AsyncIterableIterator<Q>): AsyncIterable<Q> {
+  for await (const request of requests) yield accepted(request);
 }
 
 const bareScope: CallScope = { clock: systemClock(), log: silentLogger, begin: () => () => {} };

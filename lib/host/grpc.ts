@@ -23,6 +23,7 @@ import type { Logger } from "../core/logger.js";
 import { packagePath } from "../core/package-root.js";
 import type { CallScope } from "./grpc-call.js";
 import { serveHealth } from "./grpc-health.js";
+import { readingStrictly } from "./grpc-requests.js";
 import type { Health } from "./health.js";
 import { cannotListen, formatAddress, type ListenAddress } from "./listen.js";
 import { latencySecondsBuckets, type Metrics } from "./metrics.js";
@@ -78,7 +79,7 @@ export async function createGrpcServer(options: GrpcServerOptions): Promise<Grpc
   });
   const calls = countCalls(clock, options);
   for (const { definition, implementation } of options.services) {
-    server.addService(definition, mount(implementation, calls.scope));
+    server.addService(readingStrictly(definition), mount(implementation, calls.scope));
   }
   const health = serveHealth(server, options.health, options.services.flatMap(serviceName));
   if (options.reflection === true) {
