@@ -137,7 +137,13 @@ const grm = z.strictObject({
     .default("postcards")
     .describe("Format of the model's judgments, for prompts and for parsing."),
   slots: z.int().min(1).max(1024).default(64).describe("Votes that one worker generates side by side."),
-  maxTokens: z.int().min(1).max(32_768).default(48).describe("Longest judgment, in tokens."),
+  maxTokens: z
+    .int()
+    .min(1)
+    .max(32_768)
+    .nullable()
+    .default(null)
+    .describe("Longest judgment, in tokens; null is as long as the grammar may need."),
   workers: z.int().min(1).max(256).default(1).describe("GRM workers of this machine."),
 });
 
@@ -167,7 +173,7 @@ const judging = z.strictObject({
     .int()
     .min(1)
     .max(128)
-    .default(4)
+    .default(2)
     .describe("Most votes on the same panel given to one worker, so that they share the prompt's KV cache."),
   panelLimit: z.int().min(1).max(16).default(4).describe("Most responses shown together in one panel."),
   temperature: z.number().min(0).max(2).default(1).describe("Sampling temperature of votes; 0 is greedy."),
@@ -203,10 +209,10 @@ const training = z.strictObject({
     .describe(
       `Queries to train on: a JSONL file of {"query": text or messages}, or "${shippedCheckpoint}" for the demo world.`,
     ),
-  steps: z.int().min(1).max(1_000_000).default(100).describe("Optimiser steps of the run."),
-  groupsPerStep: z.int().min(1).max(4096).default(16).describe("Groups that one step learns from."),
+  steps: z.int().min(1).max(1_000_000).default(150).describe("Optimiser steps of the run."),
+  groupsPerStep: z.int().min(1).max(4096).default(24).describe("Groups that one step learns from."),
   groupSize: z.int().min(2).max(64).default(8).describe("Responses sampled to one query (G)."),
-  learningRate: z.number().gt(0).max(1).default(1e-3).describe("Highest learning rate of AdamW."),
+  learningRate: z.number().gt(0).max(1).default(6e-4).describe("Highest learning rate of AdamW."),
   schedule: z
     .enum(["constant", "linear", "cosine"])
     .default("linear")
@@ -221,7 +227,7 @@ const training = z.strictObject({
     .number()
     .min(0)
     .max(1)
-    .default(0.1)
+    .default(0)
     .describe("Learning rate at the last step, as a share of the highest."),
   maxGradNorm: z
     .number()
@@ -249,7 +255,7 @@ const training = z.strictObject({
     .number()
     .min(0)
     .max(10)
-    .default(0.02)
+    .default(0.002)
     .describe("Weight of the KL divergence to the reference policy (beta)."),
   aggregation: z
     .enum(["token", "sequence", "constant"])
