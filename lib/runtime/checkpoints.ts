@@ -40,7 +40,12 @@ export async function openConfiguredCheckpoint(
   });
   checkHead(field, opened, role);
   if (role === "policy") checkRoom(field, opened, config.policy.maxTokens, "policy.maxTokens");
-  else checkGrammar(field, opened, grammars[config.grm.grammar]);
+  else checkWords(field, opened, grammars[config.grm.grammar]);
+  if (role === "grm") {
+    const grammar = grammars[config.grm.grammar];
+    const tokens = Math.min(grammar.maxTokens(1), config.grm.maxTokens ?? Infinity);
+    checkRoom(field, opened, tokens, `grm.grammar ${grammar.name}`);
+  }
   return opened;
 }
 
@@ -85,17 +90,14 @@ function checkHead(field: string, { path, checkpoint }: CheckedCheckpoint, role:
   );
 }
 
-function checkGrammar(field: string, opened: CheckedCheckpoint, grammar: Grammar): void {
+function checkWords(field: string, opened: CheckedCheckpoint, grammar: Grammar): void {
   const missing = unknownWords(opened.tokenizer, grammar.words);
-  if (missing.length > 0) {
-    throw bad(
-      field,
-      `${opened.path} does not know the words ${someOf(missing)} of grm.grammar ${grammar.name}; ` +
-        "give a checkpoint that was trained for this grammar, or name its own grammar",
-    );
-  }
-  if (field === "grm.checkpoint")
-    checkRoom(field, opened, grammar.maxTokens(1), `grm.grammar ${grammar.name}`);
+  if (missing.length === 0) return;
+  throw bad(
+    field,
+    `${opened.path} does not know the words ${someOf(missing)} of grm.grammar ${grammar.name}; ` +
+      "give a checkpoint that was trained for this grammar, or name its own grammar",
+  );
 }
 
 function checkRoom(field: string, opened: CheckedCheckpoint, tokens: number, what: string): void {

@@ -23,7 +23,11 @@ export function mountGrmWorker(runtime: Runtime, options: GrmWorkerMount): void 
     const log = host.log.child({ service: options.name });
     const worker = await startGrmWorker(
       { bus: runtime.bus(), engine, grammar, clock, log, metrics: host.metrics.forService(options.name) },
-      { name: `${host.id}-${options.name}`, votesPerBallot: config.judging.votesPerBallot },
+      {
+        name: `${host.id}-${options.name}`,
+        votesPerBallot: config.judging.votesPerBallot,
+        maxTokens: config.grm.maxTokens,
+      },
     );
     return {
       stop: async (deadline) => {

@@ -41,6 +41,8 @@ export interface GrmWorkerOptions {
   name: string;
   /** Votes that a ballot is expected to carry: with the engine's slots it says how many ballots to hold. */
   votesPerBallot: number;
+  /** Longest judgment, in tokens; default null: as long as the grammar may need. */
+  maxTokens?: number | null;
 }
 
 /** Deliveries of a ballot before its votes are given up; with the pauses in between some seconds. */
@@ -55,7 +57,13 @@ export async function startGrmWorker(
   options: GrmWorkerOptions,
 ): Promise<RunningService> {
   let requests = 0;
-  const voter: Voter = { engine, grammar, worker: options.name, nextRequest: () => ++requests };
+  const voter: Voter = {
+    engine,
+    grammar,
+    worker: options.name,
+    maxTokens: options.maxTokens ?? null,
+    nextRequest: () => ++requests,
+  };
   const cancellations = createCancellations();
   const meter = workerMetrics(metrics, engine);
 

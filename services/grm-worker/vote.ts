@@ -15,6 +15,8 @@ export interface Voter {
   grammar: Grammar;
   /** Name of this worker, for the record. */
   worker: string;
+  /** Longest judgment, in tokens; null: as long as the grammar may need. */
+  maxTokens: number | null;
   /** A number that no other request to this engine has. */
   nextRequest(): number;
 }
@@ -27,9 +29,13 @@ export interface BallotPrompt {
   tooLong: string | null;
 }
 
-export function ballotPrompt({ engine, grammar }: Voter, ballot: Ballot, query: ChatMessage[]): BallotPrompt {
+export function ballotPrompt(
+  { engine, grammar, ...limits }: Voter,
+  ballot: Ballot,
+  query: ChatMessage[],
+): BallotPrompt {
   const messages = grammar.prompt({ query, responses: ballot.responses });
-  const maxTokens = grammar.maxTokens(ballot.responses.length);
+  const maxTokens = Math.min(grammar.maxTokens(ballot.responses.length), limits.maxTokens ?? Infinity);
   const needed = engine.countTokens(messages) + maxTokens;
   const limit = engine.maxPositions;
   const tooLong =
