@@ -1,5 +1,4 @@
 /** The vote-aggregator as part of a covote process. */
-import { metaKeepOf } from "../../lib/host/covote-config.js";
 import type { Runtime } from "../../lib/runtime/runtime.js";
 import { startVoteAggregator } from "./service.js";
 
@@ -13,7 +12,6 @@ const streamConcurrency = 64;
 export function mountVoteAggregator(runtime: Runtime): void {
   const { config, clock, random, host } = runtime;
   const { judging, metaRm } = config;
-  const keep = metaKeepOf(config);
   runtime.mount(serviceName, () =>
     startVoteAggregator(
       {
@@ -33,7 +31,7 @@ export function mountVoteAggregator(runtime: Runtime): void {
         rollouts: { concurrency: judging.maxInFlight, votesPerBallot: judging.votesPerBallot },
         defaults: {
           ...judging,
-          metaKeep: keep === 0 ? null : keep,
+          metaKeep: metaRm.keep === null ? "half" : metaRm.keep === 0 ? null : metaRm.keep,
           streamConcurrency,
         },
       },

@@ -27,8 +27,8 @@ import type { Judge, JudgeRequest } from "./judge.js";
 /** What a request that says nothing about it gets. */
 export interface JudgingDefaults {
   votes: number;
-  /** null: without the meta RM. */
-  metaKeep: number | null;
+  /** Votes that the meta RM keeps: a number, half of those cast, or null: without it. */
+  metaKeep: number | "half" | null;
   temperature: number;
   panelLimit: number;
   votesPerBallot: number;
@@ -123,7 +123,7 @@ export function toJudgeRequest(
   const responses = request.responses.map((response) => response.text);
   const choice = {
     votes: options?.votes ?? defaults.votes,
-    metaKeep: options?.metaKeep ?? Math.min(defaults.metaKeep ?? 0, options?.votes ?? defaults.votes),
+    metaKeep: options?.metaKeep ?? metaKeepOf(options?.votes ?? defaults.votes, defaults.metaKeep),
     temperature: options?.temperature ?? defaults.temperature,
     panelLimit: options?.panelLimit ?? defaults.panelLimit,
     deadlineMs: options?.deadlineMs ?? defaults.deadlineMs,
@@ -146,6 +146,10 @@ export function toJudgeRequest(
     traceparent: formatTraceparent(context.trace),
     priority: "hi",
   };
+}
+
+function metaKeepOf(votes: number, keep: JudgingDefaults["metaKeep"]): number {
+  return keep === "half" ? Math.max(1, Math.floor(votes / 2)) : Math.min(keep ?? 0, votes);
 }
 
 function outcomeOf(judgment: Judgment): ScoreResponse {

@@ -71,6 +71,12 @@ describe("score, on judging services with a simulated reward model", () => {
     for (const vote of judgment.votes) expect(vote.metaScore).toBe(1);
   });
 
+  test("without a word about it, the meta RM keeps half of the votes cast", async () => {
+    const { outcome, judgment } = await ask(["good"], { votes: 6, metaKeep: undefined });
+    expect(judgment.metaKeep).toBe(3);
+    expect(outcome.rewards[0]).toMatchObject({ votesUsable: 6, votesKept: 3 });
+  });
+
   test("votes that cannot be read make the reward null, never a number", async () => {
     const { outcome, judgment } = await ask(["mumble"]);
     expect(outcome.rewards[0]).toMatchObject({ value: undefined, votesUsable: 0 });
