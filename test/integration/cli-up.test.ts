@@ -3,6 +3,7 @@ import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startNats } from "../support/nats.js";
 import { type ModelFolders, writePostcardsModels } from "../support/postcards-models.js";
 import { type CommandResult, covote, type FakeTerminal, fakeTerminal } from "../support/terminal.js";
 
@@ -24,6 +25,7 @@ interface Addresses {
 interface Running {
   terminal: FakeTerminal;
   addresses: Addresses;
+  readonly ended: Promise<CommandResult>;
   /** SIGTERM, and what came of it. */
   end(): Promise<CommandResult>;
 }
@@ -39,6 +41,7 @@ async function up(data: string, ...more: string[]): Promise<Running> {
   ]);
   return {
     terminal,
+    ended,
     addresses: JSON.parse(terminal.out()) as Addresses,
     end: () => {
       terminal.send("SIGTERM");
@@ -113,6 +116,19 @@ describe("covote up", () => {
     expect(JSON.parse(out)).toMatchObject({ partial: false });
     expect(Number(readFileSync(join(data, "nats", "nats.pid"), "utf8"))).not.toBe(pid);
     expect((await cluster.end()).code).toBe(0);
+  });
+
+  test("a NATS of somebody else's that stays away ends it with one line", async () => {
+    await using nats = await startNats();
+    const short = ["nats.outageTimeoutMs=1000", "cluster.drainTimeoutMs=1000"];
+    const flags = [`nats.url=${nats.url}`, ...short].flatMap((setting) => ["--set", setting]);
+    const cluster = await up(join(folder, "outage"), ...flags);
+    await nats.server.kill("SIGKILL");
+    const { code, err } = await cluster.ended;
+    expect(err).toBe(
+      `covote: NATS at ${nats.url} has been away for 1000 ms (nats.outageTimeoutMs); start it again\n`,
+    );
+    expect(code).toBe(2);
   });
 
   test("--processes runs every service as a process, found by the same commands", async () => {
