@@ -56,7 +56,7 @@ export async function learn(
   const { bus, trainer, prompts, clock, metrics } = deps;
   const log = deps.log.child({ run_id: options.runId });
   const { runId, groupsPerStep, steps, stateDir } = options;
-  const state: LearnerState = (await restoreState(stateDir, trainer)) ?? {
+  const state: LearnerState = (await restoreState(stateDir, runId, trainer)) ?? {
     runId,
     step: 0,
     asked: 0,

@@ -57,19 +57,26 @@ export async function saveState(
   }
 }
 
-/** The saved state, with the trainer restored to it; null when there is none. */
-export async function restoreState(dir: string, trainer: Trainer): Promise<LearnerState | null> {
+/** The saved state of the run, with the trainer restored to it; null when there is none. */
+export async function restoreState(
+  dir: string,
+  runId: string,
+  trainer: Trainer,
+): Promise<LearnerState | null> {
   const current = await readlink(join(dir, "current")).catch(unlessMissing);
   if (current === null) return null;
   const path = join(dir, current, "state.json");
   try {
     const file = JSON.parse(await readFile(path, "utf8")) as StateFile;
+    if (file.runId !== runId) {
+      throw new CovoteError("invalid_argument", `it is of run ${file.runId}; name the folder so again`);
+    }
     await trainer.restore(join(dir, current, "trainer"));
-    const { runId, step, asked } = file;
+    const { step, asked } = file;
     return { runId, step, asked, ledger: createLedger(file.ledger) };
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new CovoteError("invalid_argument", `${path}: cannot be resumed from (${why}); start a new run`, {
+    throw new CovoteError("invalid_argument", `${path}: cannot be resumed from: ${why}`, {
       cause,
     });
   }
