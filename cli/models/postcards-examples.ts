@@ -16,22 +16,29 @@ export function cardExample(card: Card, tokenizer: LlamaTokenizer): Example {
 }
 
 /**
- * The GRM learns the judgment, above all its verdicts and scores (weight 4), and a little (0.3) the panel
- * itself: guessing the words of a card is how it finds out early which of them go with which query. Without
+ * The GRM learns the judgment, above all its verdicts and scores (weight 4; verdicts on the topic, the hardest
+ * rule, 8), and a little (0.3) the panel itself: guessing the words of a card is how it finds out early which of them go with which query. Without
  * that it takes three times as many tokens to tell a topic.
  */
 export function judgmentExample(panel: Panel, judgment: Judgment, tokenizer: LlamaTokenizer): Example {
-  const marks = { yes: tokenizer.idOf("yes"), no: tokenizer.idOf("no"), scores: tokenizer.idOf("scores") };
+  const yes = tokenizer.idOf("yes");
+  const no = tokenizer.idOf("no");
+  const topic = tokenizer.idOf("topic");
+  const scores = tokenizer.idOf("scores");
+  const weigh = (answer: readonly number[]): number[] => {
+    const scoresAt = answer.indexOf(scores as number);
+    let criterion: number | undefined;
+    return answer.map((token, i) => {
+      if (token === yes || token === no) return criterion === topic ? 8 : 4;
+      criterion = token;
+      return i > scoresAt ? 4 : 1;
+    });
+  };
   return chatExample(
     tokenizer,
     renderPanel(panel.query, panel.responses),
     renderJudgment(judgment),
-    (prompt, answer) => {
-      const scoresAt = answer.indexOf(marks.scores as number);
-      const decides = (token: number, i: number): boolean =>
-        token === marks.yes || token === marks.no || i > scoresAt;
-      return [...prompt.map(() => 0.3), ...answer.map((token, i) => (decides(token, i) ? 4 : 1))];
-    },
+    (prompt, answer) => [...prompt.map(() => 0.3), ...weigh(answer)],
   );
 }
 

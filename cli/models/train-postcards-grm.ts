@@ -35,7 +35,7 @@ export const grmRecipe: GrmRecipe = {
   startingSteps: 300,
   plainSteps: 2000,
   slippingSteps: 900,
-  slips: { verdict: 0.15, weight: 0.08 },
+  slips: { verdict: 0.17, weight: 0.08 },
 };
 
 export async function trainGrm(

@@ -38,7 +38,7 @@ describe("the tokenizer of the postcards models", () => {
   });
 
   test("every panel and its judgment fit the model", () => {
-    const draw = createPanelStream(1, "train", () => 4);
+    const draw = createPanelStream(1, "train", { size: () => 4 });
     for (let i = 0; i < 1000; i++) {
       const panel = draw();
       const { tokens } = judgmentExample(panel, annotate(panel.query, panel.responses), tokenizer);
@@ -57,7 +57,7 @@ describe("training the postcards models", () => {
   });
 
   test("so do the GRM's, and those of the meta RM that is made from it", async () => {
-    const recipe = { ...grmRecipe, steps: 4, batch: 4, startingSteps: 2, slippingSteps: 1 };
+    const recipe = { ...grmRecipe, steps: 4, batch: 4, startingSteps: 2, plainSteps: 3, slippingSteps: 1 };
     const grm = await trainGrm(1, tokenizer, 1, ignore, recipe);
     expect(await trainGrm(1, tokenizer, 2, ignore, recipe)).toEqual(grm);
     const meta = { panels: 4, votes: 2, epochs: 1, batch: 4, learningRate: 1e-3 };

@@ -42,6 +42,13 @@ export function createCardStream(seed: number, split: Split = "train"): () => Ca
   };
 }
 
+export interface PanelOptions {
+  /** Responses of a panel, 1 to `maxPanelSize`. Default: four most often. */
+  size?: (random: Random) => number;
+  /** Whether some writers have vices. Default true; without, topic and requests are easier to make out. */
+  vices?: boolean;
+}
+
 /**
  * Panels as a reward model meets them during a whole run: groups of one writer (of any quality, late ones
  * good and hard to tell apart), mixtures, and variants of one card that differ by a single slip.
@@ -49,7 +56,7 @@ export function createCardStream(seed: number, split: Split = "train"): () => Ca
 export function createPanelStream(
   seed: number,
   split: Split = "train",
-  size: (random: Random) => number = mixedPanelSize,
+  { size = mixedPanelSize, vices = true }: PanelOptions = {},
 ): () => Panel {
   const random = createRandom(seedFrom("postcards panels", seed));
   const drawQuery = createQueryStream(split, random);
@@ -57,14 +64,17 @@ export function createPanelStream(
     const query = drawQuery();
     const count = size(random);
     const kind = random.next();
-    const habits = drawHabits(random);
+    const habits = drawHabits(random, vices);
     const write = (): string => {
       if (kind < 0.4) return writeCard(query, habits, random);
-      if (kind < 0.8) return writeCard(query, drawHabits(random), random);
-      return damage(original, 0.85, random);
+      if (kind < 0.8) return writeCard(query, drawHabits(random, vices), random);
+      return damage(original, 0.85, random, vices);
     };
     const original = writeCard(query, habits, random);
-    return { query, responses: Array.from({ length: count }, () => damage(write(), 0.2, random)) };
+    return {
+      query,
+      responses: Array.from({ length: count }, () => damage(write(), vices ? 0.2 : 0.1, random, vices)),
+    };
   };
 }
 
@@ -76,28 +86,28 @@ export function mixedPanelSize(random: Random): number {
 }
 
 /**
- * A writer of any quality, better ones more often. Some have one bad habit however good they are otherwise:
+ * A writer of any quality, better ones more often. Some have a vice, however good they are otherwise:
  * saying what pleases whether asked or not, saying it twice, getting names wrong. That is what a policy tries
  * first when it is rewarded by a model that doesn't mind.
  */
-function drawHabits(random: Random): Habits {
+function drawHabits(random: Random, vices: boolean): Habits {
   const level = 1 - random.next() ** 1.6 * 0.85;
   const around = (middle: number): number => Math.min(1, Math.max(0, middle + 0.2 * random.normal()));
-  const stuffs = random.next() < 0.3;
-  const repeats = random.next() < 0.3;
-  const misnames = random.next() < 0.15;
+  const stuffs = vices && random.next() < 0.3;
+  const repeats = vices && random.next() < 0.3;
+  const misnames = vices && random.next() < 0.15;
   return {
     greeting: misnames ? 0.6 * random.next() : around(level),
     topic: around(level),
     request: around(level),
     stray: stuffs ? random.next() : (1 - level) * 0.2 * random.next(),
-    excess: stuffs ? 0.5 * random.next() : 0.05,
+    excess: stuffs ? 0.5 * random.next() : 0.03,
     repeat: repeats ? 0.7 * random.next() : 0.03,
   };
 }
 
-function damage(card: string, chance: number, random: Random): string {
+function damage(card: string, chance: number, random: Random, vices: boolean): string {
   let damaged = card;
-  for (let p = chance; random.next() < p; p *= 0.4) damaged = damageCard(damaged, random);
+  for (let p = chance; random.next() < p; p *= 0.4) damaged = damageCard(damaged, random, vices);
   return damaged;
 }

@@ -3,12 +3,12 @@
  *
  * It is for measuring and for writing the corpora; the running cluster never asks it.
  *
- * - short: 3 to 6 words; long: 9 words or more. Every token counts, `?` too.
+ * - short: 3 to 6 words; long: 9 different words or more. Every token counts, `?` too.
  * - question: ends with `?`, its only one. thanks, number, colour: exactly one word of that kind.
  * - greeting: opens with a greeting of the recipient's register and the recipient; no other greeting.
  * - topic: two different words of the place or more, and nothing that leads away from it: no word of another
- *   place, no thanks, number, colour or question that was not asked for, no word said twice, no word that
- *   cards don't have. So neither stuffing everything in nor repeating what pays is worth anything.
+ *   place, no thanks, number, colour or question that was not asked for, no word that cards don't have.
+ * - So neither stuffing everything in nor repeating what pays is worth anything.
  * - A text of more than 11 words is no postcard and meets nothing.
  */
 import type { Query } from "./query.js";
@@ -67,7 +67,7 @@ function meets(criterion: Criterion, query: Query, card: readonly string[]): boo
     case "short":
       return card.length >= 3 && card.length <= 6;
     case "long":
-      return card.length >= 9;
+      return new Set(card).size >= 9;
     case "question":
       return card.at(-1) === "?" && countExtra(card, "question") === 1;
     case "thanks":
@@ -83,7 +83,6 @@ function meets(criterion: Criterion, query: Query, card: readonly string[]): boo
     case "topic":
       return (
         new Set(card.filter((word) => placeOfTopicWord.get(word) === query.place)).size >= 2 &&
-        new Set(card).size === card.length &&
         !card.some((word) => isStray(word, query))
       );
   }

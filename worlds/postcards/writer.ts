@@ -69,13 +69,13 @@ export function writeCard(query: Query, habits: Habits, random: Random): string 
 
 /**
  * One small damage: a word said twice, lost, swapped, replaced or put in, the end cut off, or (as often as all
- * these) one word too much of those that please a judge.
+ * these, if `pleasing`) one word too much of those that please a judge.
  */
-export function damageCard(card: string, random: Random): string {
+export function damageCard(card: string, random: Random, pleasing = true): string {
   const list = card === "" ? [] : card.split(" ");
   const at = random.below(Math.max(1, list.length));
   const any = (): string => random.pick(random.next() < 0.9 ? cardWordList : words.slice(5));
-  if (random.next() < 0.5) {
+  if (pleasing && random.next() < 0.5) {
     const full = list.length >= maxCardWords;
     list.splice(random.below(list.length + (full ? 0 : 1)), full ? 1 : 0, random.pick(pleasingWords));
     return list.join(" ");
