@@ -51,7 +51,7 @@ export async function startPolicySampler(
   options: PolicySamplerOptions,
 ): Promise<PolicySampler> {
   const meter = samplerMetrics(metrics, engine);
-  const serving = createServing({ clock, strangerPatienceMs: 2000, patienceMs: 30_000 });
+  const serving = createServing({ clock, strangerPatienceMs: 250, patienceMs: 30_000 });
   /** Version name → number and run; a group carries the number of the version that sampled it. */
   const versions = new Map<string, RunVersion>();
   const remember = (name: string, { runId, number }: RunVersion): void => {

@@ -33,7 +33,7 @@ export interface ServingOptions {
 }
 
 /** When a prompt of a run that is not served is worth another look. Milliseconds. */
-const retryAfterMs = 2000;
+const retryAfterMs = 3000;
 
 export function createServing(options: ServingOptions): Serving {
   const { clock, strangerPatienceMs, patienceMs } = options;
