@@ -68,7 +68,12 @@ export async function runMain(
   } catch (thrown) {
     process.exitCode = report(thrown);
   }
+  // Whatever was not closed must not keep a process alive that has nothing left to do.
+  setTimeout(() => exit(Number(process.exitCode)), lingerMs).unref();
 }
+
+/** Time for the last output to leave, in milliseconds. */
+const lingerMs = 3000;
 
 function stackOf(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown);

@@ -33,6 +33,7 @@ export function mountGrpoLearner(runtime: Runtime, options: GrpoLearnerMount): v
         temperature: config.policy.temperature,
       }));
   runtime.mount(serviceName, async () => {
+    const learnerConfig = learnerOptions(config);
     const trainer = await openTrainer();
     const learner = startGrpoLearner(
       {
@@ -43,7 +44,7 @@ export function mountGrpoLearner(runtime: Runtime, options: GrpoLearnerMount): v
         log: host.log.child({ service: serviceName }),
         metrics: host.metrics.forService(serviceName),
       },
-      learnerOptions(config),
+      learnerConfig,
     );
     learner.finished.then(options.finished.resolve, options.finished.reject);
     return {
