@@ -84,7 +84,7 @@ export function createGrpcClient(options: GrpcClientOptions): GrpcClient {
   const explain = (thrown: unknown, signal: AbortSignal | undefined): CovoteError => {
     const error = fromServiceError(thrown);
     // The client's own text when there is no connection; a server's text is kept.
-    const noConnection = /^(No connection established|Name resolution failed|.*ECONNREFUSED)/;
+    const noConnection = /^(?:\w+: )?(No connection established|Name resolution failed|.*ECONNREFUSED)/;
     if (error.code === "unavailable" && noConnection.test(error.message)) return unreachable(thrown);
     if (error.code === "cancelled" && signal?.aborted) return CovoteError.from(signal.reason);
     // Nobody here cancelled and the server did not say so: it was cut off while it answered.

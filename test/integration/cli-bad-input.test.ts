@@ -1,5 +1,6 @@
 /** Every way to ask for something impossible: one line that names it and the fix, exit code 2, nothing written. */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -257,6 +258,16 @@ describe("covote score", () => {
       "covote: standard input:1: is not UTF-8; convert it first\n",
     );
   });
+});
+
+test("a server that speaks something else is no cluster", async () => {
+  const other = createServer((_request, response) => response.end("hello"));
+  await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+  const address = `127.0.0.1:${(other.address() as { port: number }).port}`;
+  const rest = `cannot reach ${address}; start it, or give the address of one that runs`;
+  expect(await refused(["score", ...group, "--address", address])).toBe(`reward service: ${rest}`);
+  expect(await refused(["status", "--address", address])).toBe(`--address: ${rest}`);
+  other.close();
 });
 
 test("covote status: nothing there is one line", async () => {
