@@ -89,12 +89,6 @@ const grpc = z.strictObject({
   reflection: z.boolean().default(true).describe("Serve gRPC reflection, for grpcurl and the like."),
 });
 
-const http = z.strictObject({
-  address: listenAddress("127.0.0.1:8080").describe(
-    "Where the HTTP interface listens, host:port; port 0 takes a free one.",
-  ),
-});
-
 const metrics = z.strictObject({
   host: z
     .string()
@@ -306,7 +300,6 @@ export const covoteConfigSchema = z
     cluster: cluster.prefault({}),
     nats: nats.prefault({}),
     grpc: grpc.prefault({}),
-    http: http.prefault({}),
     metrics: metrics.prefault({}),
     log: log.prefault({}),
     policy: policy.prefault({}),
@@ -337,19 +330,14 @@ export function metaKeepOf(config: Pick<CovoteConfig, "judging" | "metaRm">): nu
 interface Crossing {
   metaRm: { keep: number | null };
   judging: { votes: number };
-  grpc: { address: string };
-  http: { address: string };
 }
 
 /** Values that are possible alone and impossible together. */
-function contradictions({ metaRm, judging, grpc, http }: Crossing): [path: string, problem: string][] {
+function contradictions({ metaRm, judging }: Crossing): [path: string, problem: string][] {
   const found: [string, string][] = [];
   const { votes } = judging;
   if (metaRm.keep !== null && metaRm.keep > votes) {
     found.push(["metaRm.keep", `must be at most judging.votes (${votes}), got ${metaRm.keep}`]);
-  }
-  if (grpc.address === http.address && !grpc.address.endsWith(":0")) {
-    found.push(["http.address", `must differ from grpc.address (${grpc.address})`]);
   }
   return found;
 }

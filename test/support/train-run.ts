@@ -58,7 +58,6 @@ export const quickSettings = {
   "nats.ackWaitMs": 1000,
   "cluster.drainTimeoutMs": 8000,
   "grpc.address": "127.0.0.1:0",
-  "http.address": "127.0.0.1:0",
   "metrics.port": 0,
 };
 

@@ -47,8 +47,8 @@ describe("the defaults", () => {
     expect(Object.isFrozen(config.judging)).toBe(true);
   });
   test("listen on loopback only", () => {
-    const { grpc, http, metrics } = compileCovoteConfig();
-    for (const address of [grpc.address, http.address, metrics.host])
+    const { grpc, metrics } = compileCovoteConfig();
+    for (const address of [grpc.address, metrics.host])
       expect(address).toMatch(/^127\.0\.0\.1/);
   });
   test("each field has a sentence, a default, and a bound where it is a number", () => {
@@ -113,11 +113,6 @@ describe("what is wrong is one line with the field and the fix", () => {
     ],
     ["grpc.address", "50051", 'grpc.address: must be host:port, got "50051" (from the command line)'],
     ["grpc.address", "a:70000", 'grpc.address: must be host:port, got "a:70000" (from the command line)'],
-    [
-      "http.address",
-      "127.0.0.1:50051",
-      "http.address: must differ from grpc.address (127.0.0.1:50051) (from the command line)",
-    ],
     [
       "nats.url",
       "localhost",
