@@ -109,7 +109,7 @@ async function run(running: Running): Promise<TrainResult> {
       ledger,
       before,
       after,
-      seconds: { total: (clock.now() - running.startedAtMs) / 1000, training: trainingS },
+      seconds: { total: earlierS + (clock.now() - running.startedAtMs) / 1000, training: trainingS },
     });
     folder.writeSamples({ before: before?.cards ?? [], after: after?.cards ?? [] });
     folder.writeSummary(summary);
