@@ -56,7 +56,7 @@ export function replayItem(recorded: RecordedItem, options: ReplayOptions): Repl
     rewards: result.rewards.map((reward) => reward.value),
     sums: result.rewards.map((reward) => reward.sum),
     pick: first === undefined ? null : random.pick(result.best),
-    tied: first === undefined ? responses > 1 : others.length > 0,
+    tied: first === undefined || others.length > 0,
     top: result.best,
     ...counted,
     votesUsed: result.keptVoteIds.length,

@@ -76,6 +76,7 @@ export function tally(votes: readonly CountedVote[], options: TallyOptions): Tal
   checkOptions(options);
   const distinct = distinctVotes(votes, options.responses);
   const kept = new Set<string>();
+  let whole = true;
   const rewards = Array.from({ length: options.responses }, (_, response) => {
     const showing = distinct.filter((vote) => vote.scoreOf.has(response));
     const usable = showing.filter((vote) => vote.scoreOf.get(response) !== null);
@@ -84,6 +85,7 @@ export function tally(votes: readonly CountedVote[], options: TallyOptions): Tal
     const counted = keepBest(usable, options.metaKeep);
     for (const vote of counted) kept.add(vote.id);
     const scores = counted.map((vote) => vote.scoreOf.get(response) as number);
+    whole &&= scores.every(Number.isSafeInteger);
     return {
       value: mean(scores),
       sum: exactSum(scores),
@@ -94,21 +96,25 @@ export function tally(votes: readonly CountedVote[], options: TallyOptions): Tal
       agreement: agreement(counted, response),
     };
   });
-  return { rewards, keptVoteIds: [...kept].sort(), best: highest(rewards.map((reward) => reward.value)) };
+  const values = rewards.map((reward) => reward.value);
+  return { rewards, keptVoteIds: [...kept].sort(), best: highest(values, whole ? 0 : rounding) };
 }
 
+/** How far apart, as a share of their size, two means of decimal fractions may lie that are meant to be equal. */
+const rounding = 1e-12;
+
 /**
- * Indices of the highest values; nulls are left out. Values within rounding of each other (1e-12 of their
- * size) are equal: 0.1 + 0.2 ties with 0.3.
+ * Indices of the highest values; nulls are left out. Values that differ by at most `slack`, as a share of their
+ * size, are equal: 0.1 + 0.2 ties with 0.3. Means of whole numbers need none: what is equal is equal to the bit.
  */
-export function highest(values: readonly (number | null)[]): number[] {
+export function highest(values: readonly (number | null)[], slack: number = rounding): number[] {
   const top = values.reduce<number>(
     (best, value) => (value !== null && value > best ? value : best),
     -Infinity,
   );
   return values.flatMap((value, index) => {
     if (value === null) return [];
-    const same = value === top || top - value <= 1e-12 * Math.max(Math.abs(top), Math.abs(value));
+    const same = value === top || top - value <= slack * Math.max(Math.abs(top), Math.abs(value));
     return same ? [index] : [];
   });
 }

@@ -134,6 +134,10 @@ test("replay: an item whose votes all failed has no rewards and no pick", () => 
   const failed = item([{ scores: null }], 1);
   const replayed: ReplayedItem = replayItem(failed, options);
   expect(replayed).toMatchObject({ rewards: [null, null], pick: null, tied: true, top: [], votesUsed: 0 });
+  // The label alone tells of one response or more; what could not be judged does not depend on which it names.
+  for (const best of [0, 1]) {
+    expect(replayItem(item([{ scores: null }], best), options)).toMatchObject({ tied: true, pick: null });
+  }
   expect(replayItem(item([{ scores: null }]), options)).toMatchObject({
     rewards: [],
     pick: null,

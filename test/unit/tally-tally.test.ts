@@ -72,6 +72,22 @@ test("tally: a tie stays a tie, also where rounding would break it", () => {
   expect(highest([-5, -5.000001])).toEqual([0]);
 });
 
+test("tally: whole scores are compared exactly, however large", () => {
+  const votes: CountedVote[] = [
+    { id: "a", order: [0, 1], scores: [1_700_000_000_000, 1_700_000_000_001] },
+    { id: "b", order: [0, 1], scores: [5, 5] },
+  ];
+  expect(tally(votes, plain(2)).best).toEqual([1]);
+  const thirds: CountedVote[] = [
+    { id: "a", order: [0, 1], scores: [3, 3] },
+    { id: "b", order: [0, 1], scores: [3, 3] },
+    { id: "c", order: [0, 1], scores: [4, 4] },
+    ...["d", "e", "f"].map((id, i) => ({ id, order: [1], scores: [i === 0 ? 4 : 3] })),
+  ];
+  // 10/3 of three votes and 20/6 of six.
+  expect(tally(thirds, plain(2)).best).toEqual([0, 1]);
+});
+
 test("tally: recorded scores may be any finite numbers", () => {
   const votes: CountedVote[] = [
     { id: "a", order: [0, 1], scores: [1e308, -1e308] },
