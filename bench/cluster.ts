@@ -5,23 +5,16 @@
 import { openBus } from "../lib/bus/open-bus.js";
 import { systemClock } from "../lib/core/clock.js";
 import { deadlineIn } from "../lib/core/deadline.js";
-import { newId } from "../lib/core/ids.js";
 import { silentLogger } from "../lib/core/logger.js";
-import { createRandom, type Random } from "../lib/core/random.js";
+import { createRandom } from "../lib/core/random.js";
 import { createSimulatedEngine, type SimulatedEngine } from "../lib/engine/simulated.js";
 import type { SimulatedLatency } from "../lib/engine/simulated-fate.js";
 import { postcardsJudgment } from "../lib/engine/simulated-judge.js";
 import { grammars } from "../lib/grm/grammar.js";
 import { createGrpcServer } from "../lib/host/grpc.js";
-import { createGrpcClient } from "../lib/host/grpc-client.js";
 import { createHealth } from "../lib/host/health.js";
 import { formatAddress } from "../lib/host/listen.js";
 import { createMetrics } from "../lib/host/metrics.js";
-import {
-  RewardServiceService,
-  type ScoreRequest,
-  type ScoreResponse,
-} from "../lib/wire/gen/covote/v1/reward.js";
 import { type RunningService, startGrmWorker } from "../services/grm-worker/service.js";
 import { startVoteAggregator } from "../services/vote-aggregator/service.js";
 
@@ -38,7 +31,8 @@ export interface BenchCluster {
   readonly engines: readonly SimulatedEngine[];
   /** Calls back with the size of every vote message, in bytes, until told to stop. */
   tapVotes(onBytes: (bytes: number) => void): () => void;
-  score(request: ScoreRequest): Promise<ScoreResponse>;
+  /** Where the aggregator answers Score calls. */
+  readonly address: string;
   close(): Promise<void>;
 }
 
@@ -106,19 +100,16 @@ export async function startBenchCluster(options: BenchClusterOptions): Promise<B
     health: createHealth(),
     clock,
   });
-  const client = createGrpcClient({ address: formatAddress(server.address), what: "reward service" });
-  await client.connected(5000);
   return {
     engines,
+    address: formatAddress(server.address),
     tapVotes: (onBytes) => {
       const votes = workerBus.subjects.votes(aggregatorBus.id);
       const tap = workerBus.subscribe(votes, {}, (data) => onBytes(data.length));
       return tap.close;
     },
-    score: (request) => client.unary(RewardServiceService.score, request, { timeoutMs: judging.deadlineMs }),
     close: async () => {
       const deadline = deadlineIn(clock, stopMs);
-      client.close();
       await server.stop(deadline);
       await aggregator.stop(deadline);
       for (const worker of workers) await worker.stop(deadline);
@@ -128,38 +119,20 @@ export async function startBenchCluster(options: BenchClusterOptions): Promise<B
   };
 }
 
-const words = ["hey", "friend", "we", "saw", "boat", "and", "fish", "grateful", "two", "blue", "tram", "?"];
-
-/** A group of postcards as the policy would send it; no two groups are equal. */
-export function scoreRequest(
-  random: Random,
-  options: { responses: number; votes: number; seed: number },
-): ScoreRequest {
-  const card = (): string => Array.from({ length: 9 }, () => random.pick(words)).join(" ");
-  return {
-    requestId: `bench-${newId()}`,
-    query: { messages: [{ role: "user", content: "query to friend from river be question thanks ." }] },
-    responses: Array.from({ length: options.responses }, () => ({ text: card(), tokens: undefined })),
-    options: {
-      votes: options.votes,
-      metaKeep: 0,
-      temperature: undefined,
-      seed: options.seed,
-      deadlineMs: undefined,
-      panelLimit: undefined,
-    },
-    labels: {},
-  };
-}
-
 /** A vote's id begins with the request's, and goes on with a character that no request id has. */
 function requestIdOf(voteId: string): string {
   return /^[A-Za-z0-9_-]*/.exec(voteId)?.[0] ?? "";
 }
 
 /** The responses of a postcards prompt: what stands between `response i` and the full stop. */
-function panelOf(request: { messages: readonly { content: string }[] }): string[] {
-  return [...(request.messages[0]?.content ?? "").matchAll(/ response \d+ (.*?) ?\.(?= response|$)/g)].map(
-    (match) => match[1] ?? "",
-  );
+function panelOf({ messages }: { messages: readonly { content: string }[] }): readonly string[] {
+  const known = panels.get(messages);
+  if (known !== undefined) return known;
+  const text = messages[0]?.content ?? "";
+  const panel = [...text.matchAll(/ response \d+ (.*?) ?\.(?= response|$)/g)].map((match) => match[1] ?? "");
+  panels.set(messages, panel);
+  return panel;
 }
+
+/** Votes of one ballot bring the same messages; the engine's own work should not show. */
+const panels = new WeakMap<object, readonly string[]>();

@@ -7,15 +7,15 @@
 import { build as buildHistogram, type Histogram } from "hdr-histogram-js";
 import type { Random } from "../lib/core/random.js";
 
-/** Keeps `inFlight` calls going until `count` were made; resolves when all have ended. */
+/** Keeps `inFlight` calls going until `count` were made or `stop` aborts; resolves when all have ended. */
 export async function closedLoop(
-  options: { inFlight: number; count: number },
+  options: { inFlight: number; count: number; stop?: AbortSignal },
   call: (index: number) => Promise<void>,
 ): Promise<{ seconds: number }> {
   let next = 0;
   const startedMs = performance.now();
   const keepCalling = async (): Promise<void> => {
-    while (next < options.count) {
+    while (next < options.count && options.stop?.aborted !== true) {
       const index = next;
       next += 1;
       await call(index);

@@ -1,5 +1,6 @@
 /**
- * What the vote path costs: the real aggregator and workers over a real nats-server, engines simulated.
+ * What the vote path costs: the real aggregator and workers in one process over a real nats-server, engines
+ * simulated, clients in a thread beside.
  *
  * - `votes_per_s_ratio`: votes a second from Score call to answer, with engines that take no time, against what
  *   JetStream alone does with messages of the size of a vote. Both in turn, in one process: a ratio of medians.
@@ -11,13 +12,14 @@
  *   time taken against all there is, between ramp-up and drain.
  */
 import { CovoteError } from "../lib/core/errors.js";
-import { createRandom } from "../lib/core/random.js";
 import { type Bench, type BenchResult, figure } from "./bench.js";
-import { type BenchCluster, type BenchClusterOptions, scoreRequest, startBenchCluster } from "./cluster.js";
+import { type BenchClient, openBenchClient } from "./client.js";
+import { type BenchCluster, type BenchClusterOptions, startBenchCluster } from "./cluster.js";
 import { settledHeapMb } from "./heap.js";
-import { closedLoop, createLatencies, openLoop } from "./load.js";
+import { createLatencies } from "./load.js";
 import { type BenchNatsServer, startBenchNatsServer } from "./nats-server.js";
 import { measureRawJetStream } from "./raw-jetstream.js";
+import type { GroupShape } from "./score-request.js";
 
 type Say = (line: string) => void;
 
@@ -66,15 +68,21 @@ interface Speed {
 }
 
 async function measureSpeed(nats: BenchNatsServer, say: Say): Promise<Speed> {
-  return withCluster({ natsUrl: nats.url, workers: 4, slots: 16, latency: {} }, async (cluster) => {
-    say(`warming up with ${warmUpVotes} votes`);
+  return withCluster({ natsUrl: nats.url, workers: 4, slots: 16, latency: {} }, async (cluster, client) => {
+    /** Votes a second. */
+    const ask = async (votes: number, seed: number): Promise<number> => {
+      const calls = votes / votesPerGroup;
+      const done = await client.run({ t: "closed", inFlight: groupsInFlight, shape: group, calls, seed });
+      return done.votes / done.seconds;
+    };
+    say(`warming up with ${whole(warmUpVotes)} votes`);
     let bytes = 0;
     let messages = 0;
     const untap = cluster.tapVotes((size) => {
       bytes += size;
       messages += 1;
     });
-    await askGroups(cluster, warmUpVotes / votesPerGroup);
+    await ask(warmUpVotes, 0);
     untap();
     const voteBytes = Math.round(bytes / messages);
     const raw = () => measureRawJetStream({ url: nats.url, messages: rawMessages, messageBytes: voteBytes });
@@ -82,7 +90,7 @@ async function measureSpeed(nats: BenchNatsServer, say: Say): Promise<Speed> {
     const { natsVersion } = await raw();
     const heapBeforeMb = await settledHeapMb();
     for (let part = 1; part <= parts; part++) {
-      const votesPerS = await askGroups(cluster, measuredVotes / parts / votesPerGroup);
+      const votesPerS = await ask(measuredVotes / parts, part);
       const { messagesPerS } = await raw();
       rates.push({ votes: votesPerS, raw: messagesPerS });
       say(`part ${part} of ${parts}: ${whole(votesPerS)} votes/s, raw ${whole(messagesPerS)} messages/s`);
@@ -99,105 +107,84 @@ async function measureSpeed(nats: BenchNatsServer, say: Say): Promise<Speed> {
   });
 }
 
-/** Votes a second. */
-async function askGroups(cluster: BenchCluster, count: number): Promise<number> {
-  const random = createRandom(7);
-  let votes = 0;
-  const { seconds } = await closedLoop({ inFlight: groupsInFlight, count }, async (seed) => {
-    const answer = await cluster.score(scoreRequest(random, { ...group, seed }));
-    votes += answer.rewards.every((r) => r.value !== undefined) ? (answer.cost?.votes ?? 0) : 0;
-  });
-  return votes / seconds;
-}
-
 interface AddedLatency {
   p50: number;
   p99: number;
-  scoresPerS: number;
+  callsPerS: number;
 }
 
 async function measureAddedLatency(
   nats: BenchNatsServer,
-  shape: { responses: number; votes: number },
+  shape: GroupShape,
   say: Say,
 ): Promise<AddedLatency> {
-  const capacity = await withCluster(
-    { natsUrl: nats.url, workers: 4, slots: 16, latency: {} },
-    async (cluster) => {
-      const random = createRandom(3);
-      const ask = async (seed: number): Promise<void> => {
-        await cluster.score(scoreRequest(random, { ...shape, seed }));
-      };
-      await closedLoop({ inFlight: groupsInFlight, count: capacityCalls }, ask);
-      const count = capacityCalls;
-      const { seconds } = await closedLoop({ inFlight: groupsInFlight, count }, ask);
-      return count / seconds;
-    },
-  );
+  const instant = { natsUrl: nats.url, workers: 4, slots: 16, latency: {} };
+  const capacity = await withCluster(instant, async (_, client) => {
+    const load = { t: "closed", inFlight: groupsInFlight, shape, calls: capacityCalls } as const;
+    await client.run({ ...load, seed: 1 });
+    return capacityCalls / (await client.run({ ...load, seed: 2 })).seconds;
+  });
   const perS = capacity / 2;
-  const votesPerScore = Math.ceil(shape.responses / 4) * shape.votes;
+  const votesPerCall = Math.ceil(shape.responses / 4) * shape.votes;
   const meanS = (addedLatency.fixedMs / 1000) * Math.exp(addedLatency.sigma ** 2 / 2);
   const workers = 8;
   // Half of the slots busy, too.
-  const slots = Math.max(8, Math.ceil((2 * perS * votesPerScore * meanS) / workers));
-  say(
-    `added latency: ${whole(perS)} calls/s of ${votesPerScore} votes, ${workers} engines of ${slots} slots`,
-  );
-  const slowest = new Map<string, number>();
+  const slots = Math.max(8, Math.ceil((2 * perS * votesPerCall * meanS) / workers));
+  say(`added latency: ${whole(perS)} calls/s of ${votesPerCall} votes, ${workers} engines of ${slots} slots`);
+  const slowestMs = new Map<string, number>();
   const served = (id: string, ms: number): void => {
-    slowest.set(id, Math.max(ms, slowest.get(id) ?? 0));
+    slowestMs.set(id, Math.max(ms, slowestMs.get(id) ?? 0));
   };
   const options = { natsUrl: nats.url, workers, slots, latency: addedLatency, served };
-  return withCluster(options, async (cluster) => {
-    const random = createRandom(4);
-    let latencies = createLatencies();
-    const ask = async (seed: number, dueMs: number): Promise<void> => {
-      const request = scoreRequest(random, { ...shape, seed });
-      await cluster.score(request);
-      const servedMs = slowest.get(request.requestId);
-      if (servedMs === undefined)
-        throw new CovoteError("internal", `no vote of ${request.requestId} was served`);
-      latencies.record(performance.now() - dueMs - servedMs);
-      slowest.delete(request.requestId);
-    };
-    await openLoop({ perS, count: Math.ceil(perS * latencyWarmUpSeconds), random }, ask);
-    latencies = createLatencies();
-    await openLoop({ perS, count: Math.ceil(perS * latencySeconds), random }, ask);
-    return { p50: latencies.percentile(50), p99: latencies.percentile(99), scoresPerS: perS };
+  return withCluster(options, async (_, client) => {
+    const load = (seconds: number) => ({ t: "open", perS, shape, calls: Math.ceil(perS * seconds) }) as const;
+    await client.run({ ...load(latencyWarmUpSeconds), seed: 3 });
+    slowestMs.clear();
+    const { latencies } = await client.run({ ...load(latencySeconds), seed: 4 });
+    const added = createLatencies();
+    for (const [id, ms] of latencies) {
+      const servedMs = slowestMs.get(id);
+      if (servedMs === undefined) throw new CovoteError("internal", `no vote of ${id} was served`);
+      added.record(ms - servedMs);
+    }
+    return { p50: added.percentile(50), p99: added.percentile(99), callsPerS: perS };
   });
 }
 
 async function measureUtilisation(nats: BenchNatsServer, say: Say): Promise<number> {
   say(`utilisation: ${fleet.workers} engines of ${fleet.slots} slots for ${utilisationMs / 1000} s`);
-  return withCluster({ natsUrl: nats.url, ...fleet }, async (cluster) => {
-    const random = createRandom(5);
+  return withCluster({ natsUrl: nats.url, ...fleet }, async (cluster, client) => {
     // Three times as many votes as there are slots.
     const inFlight = Math.ceil((3 * fleet.workers * fleet.slots) / votesPerGroup);
-    let over = false;
-    const load = closedLoop({ inFlight, count: Infinity }, async (seed) => {
-      if (over) return new Promise<void>(() => {});
-      await cluster.score(scoreRequest(random, { ...group, seed }));
+    const load = client.run({
+      t: "closed",
+      inFlight,
+      shape: group,
+      calls: Number.POSITIVE_INFINITY,
+      seed: 5,
     });
-    void load;
     const slotMs = (): number => cluster.engines.reduce((sum, engine) => sum + engine.stats().slotMs, 0);
     await pause(rampUpMs);
     const from = { slotMs: slotMs(), ms: performance.now() };
     await pause(utilisationMs);
     const used = slotMs() - from.slotMs;
     const offered = (performance.now() - from.ms) * fleet.workers * fleet.slots;
-    over = true;
+    client.stop();
+    await load;
     return used / offered;
   });
 }
 
 async function withCluster<T>(
   options: BenchClusterOptions,
-  run: (cluster: BenchCluster) => Promise<T>,
+  run: (cluster: BenchCluster, client: BenchClient) => Promise<T>,
 ): Promise<T> {
   const cluster = await startBenchCluster(options);
+  const client = openBenchClient(cluster.address);
   try {
-    return await run(cluster);
+    return await run(cluster, client);
   } finally {
+    await client.close();
     await cluster.close();
   }
 }
@@ -211,14 +198,14 @@ function result(speed: Speed, one: AddedLatency, groups: AddedLatency, utilisati
       figure(`JetStream messages a second, ${speed.voteBytes} bytes each`, whole(speed.rawPerS)),
       figure("ratio of the two", speed.ratio.toFixed(3), "at least 0.25", speed.ratio >= 0.25),
       figure(
-        `added latency of a vote, p50, at ${whole(one.scoresPerS)} calls/s`,
+        `added latency of a vote, p50, at ${whole(one.callsPerS)} calls/s`,
         ms(one.p50),
         "at most 3 ms",
         one.p50 <= 3,
       ),
       figure("added latency of a vote, p99", ms(one.p99), "at most 15 ms", one.p99 <= 15),
       figure(
-        `added latency of a group of ${votesPerGroup} votes, p50, at ${whole(groups.scoresPerS)} calls/s`,
+        `added latency of a group of ${votesPerGroup} votes, p50, at ${whole(groups.callsPerS)} calls/s`,
         ms(groups.p50),
       ),
       figure("added latency of a group, p99", ms(groups.p99)),
@@ -242,9 +229,9 @@ function result(speed: Speed, one: AddedLatency, groups: AddedLatency, utilisati
       votes_per_s_ratio: round(speed.ratio, 3),
       vote_message_bytes: speed.voteBytes,
       added_latency_ms: { p50: round(one.p50, 2), p99: round(one.p99, 2) },
-      added_latency_load_votes_per_s: round(one.scoresPerS, 0),
+      added_latency_load_votes_per_s: round(one.callsPerS, 0),
       added_latency_group_ms: { p50: round(groups.p50, 2), p99: round(groups.p99, 2) },
-      added_latency_group_load_votes_per_s: round(groups.scoresPerS * votesPerGroup, 0),
+      added_latency_group_load_votes_per_s: round(groups.callsPerS * votesPerGroup, 0),
       utilisation: round(utilisation, 3),
       heap_growth_mb: round(speed.heapGrowthMb, 1),
     },

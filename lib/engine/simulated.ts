@@ -74,9 +74,19 @@ export function createSimulatedEngine(options: SimulatedEngineOptions): Simulate
   const line = createSlots({ slots, queueLimit, clock });
   const ended = { done: 0, cancelled: 0, error: 0, unavailable: 0 };
   const cache = new Map<string, true>();
+  const idsOf = new WeakMap<readonly ChatMessage[], Uint32Array>();
   let served = options.version ?? { number: 0, version: "simulated" };
   let generatedTokens = 0;
   let promptTokens = 0;
+
+  /** Votes of one ballot bring the same messages. */
+  function promptIdsOf(messages: readonly ChatMessage[]): Uint32Array {
+    const known = idsOf.get(messages);
+    if (known !== undefined) return known;
+    const ids = wordIds(messages.map((m) => m.content));
+    idsOf.set(messages, ids);
+    return ids;
+  }
 
   /** Whether the prompt was kept; keeps it from now on, the longest unused one leaves. */
   function recall(messages: readonly ChatMessage[]): boolean {
@@ -93,7 +103,7 @@ export function createSimulatedEngine(options: SimulatedEngineOptions): Simulate
     { signal }: { signal?: AbortSignal },
   ): Promise<Generation> {
     const arrivedMs = clock.monotonic();
-    const promptIds = wordIds(request.messages.map((m) => m.content));
+    const promptIds = promptIdsOf(request.messages);
     if (promptIds.length + request.maxTokens > maxPositions) {
       throw invalid(
         "messages",

@@ -6,6 +6,8 @@
  *   declare the same metric without an error. A second declaration with another type or other labels is a
  *   programming error and throws `internal`.
  * - Label values must be bounded: never an id of a sample, group, judgment or vote.
+ * - Counting costs a sum in a map: counters reach the registry when they are scraped. They stand on the way of
+ *   every vote, and prom-client checks and hashes the labels of each increment.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { CovoteError } from "../core/errors.js";
@@ -89,7 +91,7 @@ function view(shared: Shared, service: string): Metrics {
     contentType: shared.registry.contentType,
     counter: (spec) => {
       const counter = declare(shared, "counter", spec, (config) => new Counter(config));
-      return { inc: (by, ...labels) => counter.inc(bound(labels), by) };
+      return deferredCounter(shared, spec, (by, labels) => counter.inc(bound(labels), by));
     },
     gauge: (spec) => {
       const gauge = declare(shared, "gauge", spec, (config) => new Gauge(config));
@@ -112,6 +114,33 @@ function view(shared: Shared, service: string): Metrics {
     text: async () => {
       for (const collect of shared.collectors) collect();
       return await shared.registry.metrics();
+    },
+  };
+}
+
+/** Sums up by labels, and tells the registry when it is scraped. */
+function deferredCounter<L extends string>(
+  shared: Shared,
+  spec: MetricSpec<L>,
+  tell: (by: number, labels: LabelArgs<L>) => void,
+): CounterHandle<L> {
+  const names = spec.labels ?? [];
+  const sums = new Map<string, { by: number; labels: LabelArgs<L> }>();
+  shared.collectors.add(() => {
+    for (const sum of sums.values()) {
+      tell(sum.by, sum.labels);
+      sum.by = 0;
+    }
+  });
+  return {
+    inc: (by, ...labels) => {
+      if (!(by >= 0))
+        throw new CovoteError("internal", `metric ${spec.name}: counters never shrink, got ${by}`);
+      let key = "";
+      for (const name of names) key += `${(labels[0] as Labels<L>)[name]}\u0000`;
+      const sum = sums.get(key);
+      if (sum === undefined) sums.set(key, { by, labels });
+      else sum.by += by;
     },
   };
 }

@@ -1,0 +1,47 @@
+/** The thread behind `client.ts`: makes Score calls as it is told. */
+import { parentPort, workerData } from "node:worker_threads";
+import { CovoteError } from "../lib/core/errors.js";
+import { createRandom } from "../lib/core/random.js";
+import { createGrpcClient } from "../lib/host/grpc-client.js";
+import { RewardServiceService } from "../lib/wire/gen/covote/v1/reward.js";
+import type { ClientCommand, ClientReply, Task, TaskResult } from "./client.js";
+import { closedLoop, openLoop } from "./load.js";
+import { scoreRequest } from "./score-request.js";
+
+const callTimeoutMs = 60_000;
+const { address } = workerData as { address: string };
+const client = createGrpcClient({ address, what: "reward service" });
+let stopping = new AbortController();
+
+async function run(task: Task): Promise<TaskResult> {
+  await client.connected(5000);
+  const random = createRandom(task.seed);
+  const latencies = new Map<string, number>();
+  const stop = stopping.signal;
+  let votes = 0;
+  const ask = async (dueMs: number | null): Promise<void> => {
+    const request = scoreRequest(random, task.shape);
+    const answer = await client.unary(RewardServiceService.score, request, { timeoutMs: callTimeoutMs });
+    if (dueMs !== null) latencies.set(request.requestId, performance.now() - dueMs);
+    if (answer.rewards.every((reward) => reward.value !== undefined)) votes += answer.cost?.votes ?? 0;
+  };
+  const { calls: count } = task;
+  const { seconds } =
+    task.t === "closed"
+      ? await closedLoop({ inFlight: task.inFlight, count, stop }, () => ask(null))
+      : await openLoop({ perS: task.perS, count, random }, (_, dueMs) => ask(dueMs));
+  return { seconds, votes, latencies };
+}
+
+parentPort?.on("message", (command: ClientCommand) => {
+  if (command.t === "stop") {
+    stopping.abort();
+    return;
+  }
+  stopping = new AbortController();
+  const reply = (message: ClientReply): void => parentPort?.postMessage(message);
+  run(command.task).then(
+    (result) => reply({ t: "done", result }),
+    (thrown: unknown) => reply({ t: "failed", message: CovoteError.from(thrown).message }),
+  );
+});
