@@ -9,6 +9,8 @@
  * - A group ends once. A second end is reported to the caller and, when it means that a group was trained
  *   twice, counted as duplicated.
  * - It is plain data: saved with the learner's checkpoint, so that state and weights are of the same moment.
+ * - It does not grow with the run: of groups that ended long ago only the counts are kept. An event about one of
+ *   those is `unknown`, which like `repeated` means: not to be trained on.
  */
 import { invalid } from "../core/errors.js";
 
@@ -40,7 +42,23 @@ export interface LedgerBalance {
   unknown: number;
 }
 
+/** Counts of the groups that were forgotten. */
+export interface LedgerPast {
+  submitted: number;
+  sampled: number;
+  judged: number;
+  trained: number;
+  dropped: Record<DropReason, number>;
+}
+
+export interface LedgerOptions {
+  /** Ended groups that are still known by their id. Default 10,000. */
+  remember?: number;
+}
+
 export interface LedgerState {
+  /** Absent in states that were saved before anything was ever forgotten. */
+  past?: LedgerPast;
   /** Per group, in the order of submission: its state and how far it came before an end. */
   groups: [id: string, state: GroupState, reached: number][];
   duplicated: number;
@@ -69,12 +87,22 @@ export interface Ledger {
 const stages = ["submitted", "sampled", "judged", "trained"] as const;
 
 /** A new ledger, or one that goes on from a saved state. */
-export function createLedger(saved?: LedgerState): Ledger {
+export function createLedger(saved?: LedgerState, { remember = 10_000 }: LedgerOptions = {}): Ledger {
   const groups = new Map<string, { state: GroupState; reached: number }>();
+  const past: LedgerPast = {
+    ...{ submitted: 0, sampled: 0, judged: 0, trained: 0 },
+    dropped: { no_spread: 0, null: 0, stale: 0, ended: 0 },
+  };
+  /** Ended and not forgotten, the longest ago first. */
+  const endings = new Set<string>();
   const counts = { duplicated: 0, repeated: 0, unknown: 0 };
   let ended = false;
   if (saved !== undefined) {
-    for (const [id, state, reached] of parseLedgerState(saved).groups) groups.set(id, { state, reached });
+    for (const [id, state, reached] of parseLedgerState(saved).groups) {
+      groups.set(id, { state, reached });
+      if (hasEnded(state)) endings.add(id);
+    }
+    if (saved.past !== undefined) Object.assign(past, saved.past, { dropped: { ...saved.past.dropped } });
     counts.duplicated = saved.duplicated;
     counts.repeated = saved.repeated;
     counts.unknown = saved.unknown;
@@ -85,6 +113,24 @@ export function createLedger(saved?: LedgerState): Ledger {
     counts.repeated++;
     return "repeated";
   };
+  const add = (into: LedgerPast, { state, reached }: { state: GroupState; reached: number }): void => {
+    into.submitted++;
+    if (reached >= 1) into.sampled++;
+    if (reached >= 2) into.judged++;
+    if (state === "trained") into.trained++;
+    else if (isDropReason(state)) into.dropped[state]++;
+  };
+  const hasNowEnded = (id: string): void => {
+    endings.add(id);
+    if (endings.size <= remember) return;
+    for (const oldest of endings) {
+      const group = groups.get(oldest);
+      if (group !== undefined) add(past, group);
+      endings.delete(oldest);
+      groups.delete(oldest);
+      return;
+    }
+  };
   const reach = (id: string, stage: number): LedgerOutcome => {
     const group = groups.get(id);
     if (group === undefined) {
@@ -94,6 +140,7 @@ export function createLedger(saved?: LedgerState): Ledger {
     if (hasEnded(group.state) || group.reached >= stage) return repeated();
     group.reached = stage;
     group.state = stages[stage] as GroupState;
+    if (hasEnded(group.state)) hasNowEnded(id);
     return "applied";
   };
 
@@ -117,6 +164,7 @@ export function createLedger(saved?: LedgerState): Ledger {
       }
       if (hasEnded(group.state)) return repeated();
       group.state = reason;
+      hasNowEnded(id);
       return "applied";
     },
     open: () => [...groups].filter(([, group]) => !hasEnded(group.state)).map(([id]) => id),
@@ -125,27 +173,13 @@ export function createLedger(saved?: LedgerState): Ledger {
       ended = true;
     },
     balance() {
-      const all = [...groups.values()];
-      const count = (matches: (group: { state: GroupState; reached: number }) => boolean): number =>
-        all.filter(matches).length;
-      const open = count((group) => !hasEnded(group.state));
-      return {
-        submitted: all.length,
-        sampled: count((group) => group.reached >= 1),
-        judged: count((group) => group.reached >= 2),
-        trained: count((group) => group.state === "trained"),
-        dropped: {
-          no_spread: count((group) => group.state === "no_spread"),
-          null: count((group) => group.state === "null"),
-          stale: count((group) => group.state === "stale"),
-          ended: count((group) => group.state === "ended"),
-        },
-        open,
-        lost: ended ? open : 0,
-        ...counts,
-      };
+      const total: LedgerPast = { ...past, dropped: { ...past.dropped } };
+      for (const group of groups.values()) add(total, group);
+      const open = groups.size - endings.size;
+      return { ...total, open, lost: ended ? open : 0, ...counts };
     },
     toJSON: () => ({
+      past: { ...past, dropped: { ...past.dropped } },
       groups: [...groups].map(([id, group]) => [id, group.state, group.reached]),
       ...counts,
       ended,
@@ -162,6 +196,7 @@ export function parseLedgerState(value: unknown): LedgerState {
     if (!Number.isInteger(state[name])) throw wrong(`${name} is not a whole number`);
   }
   if (typeof state.ended !== "boolean") throw wrong("ended is not a truth value");
+  if (state.past !== undefined) checkPast(state.past, wrong);
   if (!Array.isArray(state.groups)) throw wrong("groups is not a list");
   const known = new Set<unknown>([...stages, ...dropReasons]);
   for (const group of state.groups as unknown[]) {
@@ -174,6 +209,21 @@ export function parseLedgerState(value: unknown): LedgerState {
   return state as LedgerState;
 }
 
+function checkPast(past: unknown, wrong: (problem: string) => Error): void {
+  const counts = past as Partial<LedgerPast> | null;
+  for (const name of ["submitted", "sampled", "judged", "trained"] as const) {
+    if (!Number.isInteger(counts?.[name])) throw wrong(`past.${name} is not a whole number`);
+  }
+  for (const reason of dropReasons) {
+    if (!Number.isInteger(counts?.dropped?.[reason]))
+      throw wrong(`past.dropped.${reason} is not a whole number`);
+  }
+}
+
+function isDropReason(state: GroupState): state is DropReason {
+  return (dropReasons as readonly string[]).includes(state);
+}
+
 function hasEnded(state: GroupState): boolean {
-  return state === "trained" || (dropReasons as readonly string[]).includes(state);
+  return state === "trained" || isDropReason(state);
 }

@@ -112,3 +112,50 @@ test("ledger: a damaged checkpoint is refused", () => {
   expect(() => parseLedgerState({ ...good, groups: [["a", "judged", 9]] })).toThrow("no known stage");
   expect(() => parseLedgerState({ ...good, repeated: "many" })).toThrow("ledger: repeated is not");
 });
+
+test("ledger: of groups that ended long ago only the counts are kept, also over a restart", () => {
+  const count = 500;
+  let ledger = createLedger(undefined, { remember: 20 });
+  for (let i = 0; i < count; i++) {
+    ledger.submitted(`g${i}`);
+    ledger.judged(`g${i}`);
+    if (i % 5 === 0) ledger.dropped(`g${i}`, "no_spread");
+    else if (i !== 7) ledger.trained(`g${i}`);
+    if (i % 50 === 0) ledger = createLedger(saved(ledger), { remember: 20 });
+  }
+  expect(saved(ledger).groups.length).toBeLessThanOrEqual(21);
+  expect(ledger.open()).toEqual(["g7"]);
+  expect(ledger.balance()).toMatchObject({
+    submitted: count,
+    judged: count,
+    trained: count - count / 5 - 1,
+    dropped: { no_spread: count / 5 },
+    open: 1,
+  });
+  // A late delivery of a forgotten group is not taken for news.
+  expect(ledger.judged("g3")).toBe("unknown");
+  expect(ledger.judged(`g${count - 1}`)).toBe("repeated");
+  ledger.end();
+  expect(ledger.balance().lost).toBe(1);
+});
+
+test("ledger: what is forgotten does not change the balance", () => {
+  const event = fc.tuple(fc.constantFrom("judged", "trained", "no_spread", "null"), fc.nat(29));
+  fc.assert(
+    fc.property(fc.array(event, { maxLength: 60 }), (events) => {
+      const [short, long] = [createLedger(undefined, { remember: 3 }), createLedger()];
+      for (const ledger of [short, long]) for (let i = 0; i < 30; i++) ledger.submitted(`g${i}`);
+      const ended = new Set<number>();
+      for (const [what, i] of events) {
+        if (ended.has(i)) continue;
+        for (const ledger of [short, long]) {
+          if (what === "judged" || what === "trained") ledger[what](`g${i}`);
+          else ledger.dropped(`g${i}`, what);
+        }
+        if (what !== "judged") ended.add(i);
+      }
+      expect(short.balance()).toEqual(long.balance());
+      expect(createLedger(saved(short)).balance()).toEqual(long.balance());
+    }),
+  );
+});
