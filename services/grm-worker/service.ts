@@ -126,6 +126,9 @@ export async function startGrmWorker(
     };
     if (stop.aborted) abortAll();
     stop.addEventListener("abort", abortAll, { once: true });
+    // The aggregator cancels at its deadline, but cancels travel without storage: an engine that hangs would hold
+    // its slots for ever.
+    const late = clock.after(Math.max(0, ballot.deadlineAtMs - clock.now()), abortAll, { background: true });
     intake.votesRunning(ballot.tickets.length);
     try {
       const errors = await Promise.all(
@@ -133,6 +136,7 @@ export async function startGrmWorker(
       );
       return errors.find((error) => error !== null) ?? null;
     } finally {
+      late.cancel();
       stop.removeEventListener("abort", abortAll);
     }
   };

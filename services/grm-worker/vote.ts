@@ -75,12 +75,12 @@ export async function castVote(
   const parsed = grammar.parse(generation.text, ballot.responses.length);
   const vote = emptyVote(voter, ballot, ticket, generation);
   const { principles, critique } = parsed;
-  if (!parsed.ok) {
-    const cut = generation.finish === "length" ? ", the text reached its token limit" : "";
-    const failure = `${parsed.kind}: ${parsed.message}${cut}`;
-    return { ...vote, principles, critique, nullReason: toWireNullReason("unparsable"), failure };
-  }
-  return { ...vote, principles, critique, scores: [...parsed.scores] };
+  const cut = generation.finish === "length";
+  // Scores in a text that was cut may be a draft: marks per criterion, or a box in reasoning that has no end.
+  if (parsed.ok && !cut) return { ...vote, principles, critique, scores: [...parsed.scores] };
+  const found = parsed.ok ? "truncated: there are scores" : `${parsed.kind}: ${parsed.message}`;
+  const failure = cut ? `${found}, but the text was cut at its token limit` : found;
+  return { ...vote, principles, critique, nullReason: toWireNullReason("unparsable"), failure };
 }
 
 /** A vote without scores, for a ballot that no worker could serve. No model judged it, so it names no version. */

@@ -11,6 +11,7 @@ import {
   type ScoreResponse,
   type ScoreStreamRequest,
 } from "../../lib/wire/gen/covote/v1/reward.js";
+import { ballotCodec } from "../../lib/wire/messages.js";
 import { startNats, type TestNats } from "../support/nats.js";
 import {
   heldEngine,
@@ -226,6 +227,27 @@ describe("deadlines, cancels and limits", () => {
     expect((await left).code).toBe("cancelled");
     await until("all slots are free", () => engine.stats().running === 0);
     expect(cluster.aggregator.judge.inFlight()).toBe(0);
+  });
+
+  test("a ballot whose cancel never came frees the engine's slots at its deadline", async () => {
+    const engine = votingEngine({ failures: { hang: 1 } });
+    await using cluster = await openRewardCluster({ nats, engines: [engine] });
+    const { bus } = cluster;
+    const ballot = {
+      ballotId: "lost:0:0",
+      judgmentId: "lost",
+      replySubject: bus.subjects.votes(bus.id),
+      query: scoreRequest().query,
+      responses: ["good 2", "good 8"],
+      tickets: [{ voteId: "lost:0:0:0", seed: 1 }],
+      temperature: 1,
+      deadlineAtMs: systemClock().now() + 1000,
+      judgeVersion: "",
+      traceparent: "",
+    };
+    await bus.enqueue("ballots", ballotCodec.encode(ballot), { id: "lost-0", subjectToken: "hi" });
+    await until("the vote runs", () => engine.stats().running === 1);
+    await until("the slot is free", () => engine.stats().running === 0);
   });
 
   test("a client that cancels does not end the judgment of another one", async () => {
