@@ -87,7 +87,9 @@ export async function createGrpcServer(options: GrpcServerOptions): Promise<Grpc
       includeDirs: [packagePath("proto")],
       keepCase: true,
     });
-    new ReflectionService(contract).addToServer(server);
+    // The contract has more services than one process serves.
+    const services = options.services.flatMap(serviceName);
+    new ReflectionService(contract, { services }).addToServer(server);
   }
   const port = await bind(server, options.address, options.field ?? "grpc.address");
 
