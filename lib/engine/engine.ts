@@ -52,6 +52,12 @@ export interface ServedWeights {
   safetensors: Uint8Array;
 }
 
+/**
+ * Resolves with the reason when the engine has ended by itself and will not serve again: its process has to be
+ * started anew. Absent for engines that may come back.
+ */
+export type Died = Promise<Error>;
+
 export interface GenerativeEngine {
   generate(request: GenerateRequest, options: { signal?: AbortSignal }): Promise<Generation>;
   /** Serves these weights to every request accepted from now on; a failure leaves the old ones serving. */
@@ -64,6 +70,7 @@ export interface GenerativeEngine {
   readonly maxPositions: number;
   /** Tokens of a prompt; throws `invalid_argument` when the text has words that the model does not know. */
   countTokens(messages: readonly ChatMessage[]): number;
+  readonly died?: Died;
   close(): Promise<void>;
 }
 
@@ -77,5 +84,6 @@ export interface ScalarEngine {
   load(weights: ServedWeights): Promise<void>;
   version(): { number: number; version: string };
   stats(): EngineStats;
+  readonly died?: Died;
   close(): Promise<void>;
 }

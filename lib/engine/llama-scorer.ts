@@ -40,6 +40,7 @@ export async function openLlamaScorer({ checkpoint }: { checkpoint: string }): P
     },
     ...version,
     stats: () => statsOf(inference),
+    died: inference.died,
     close: () => inference.close(),
   };
 }

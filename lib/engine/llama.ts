@@ -53,6 +53,7 @@ export async function openLlamaEngine(options: LlamaEngineOptions): Promise<Gene
     },
     ...version,
     stats: () => statsOf(inference),
+    died: inference.died,
     close: () => inference.close(),
   };
 }

@@ -8,6 +8,7 @@
  * - Calls made in one turn of the event loop travel in one message, as do answers that end in one pass.
  */
 import { Worker } from "node:worker_threads";
+import { deferred } from "../core/deferred.js";
 import { CovoteError, invalid } from "../core/errors.js";
 import type { LlamaConfig } from "./config.js";
 import type { Bundle, Command, InferenceSetup, Ready, Reply, Totals } from "./inference-protocol.js";
@@ -62,6 +63,8 @@ export interface Inference {
   load(weights: Float32Array, version: string): Promise<void>;
   /** Totals are as of the last message of the thread. */
   stats(): InferenceStats;
+  /** Resolves with the reason when the thread has ended without `close`: nothing will be served again. */
+  readonly died: Promise<CovoteError>;
   /** Rejects what is pending with `unavailable` and ends the thread. Idempotent. */
   close(): Promise<void>;
 }
@@ -102,6 +105,7 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
   let totals = noTotals;
   let version = options.version;
   let dead: CovoteError | undefined;
+  const died = deferred<CovoteError>();
 
   const die = (error: CovoteError): void => {
     dead ??= error;
@@ -177,6 +181,7 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
 
   await new Promise<void>((resolve, reject) => {
     const failed = (cause: Error): void => {
+      if (dead === undefined) died.resolve(new CovoteError("unavailable", `llama thread: ${cause.message}`));
       die(new CovoteError("unavailable", `llama thread: ${cause.message}`, { cause }));
       reject(dead);
     };
@@ -252,6 +257,7 @@ export async function openInference(options: InferenceOptions): Promise<Inferenc
       const running = Math.min(requests, slots);
       return { ...totals, running, waiting: requests - running };
     },
+    died: died.promise,
     async close() {
       die(new CovoteError("unavailable", "llama thread: closed; open it again"));
       await worker.terminate();

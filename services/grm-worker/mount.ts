@@ -20,6 +20,7 @@ export function mountGrmWorker(runtime: Runtime, options: GrmWorkerMount): void 
     (async () => openLlamaEngine({ checkpoint: await runtime.checkpoint("grm"), slots: config.grm.slots }));
   runtime.mount(options.name, async () => {
     const engine = await openEngine();
+    void engine.died?.then(host.fail);
     const log = host.log.child({ service: options.name });
     const worker = await startGrmWorker(
       { bus: runtime.bus(), engine, grammar, clock, log, metrics: host.metrics.forService(options.name) },

@@ -17,6 +17,7 @@ export function mountMetaRm(runtime: Runtime, options: MetaRmMount = {}): void {
     options.openEngine ?? (async () => openLlamaScorer({ checkpoint: await runtime.checkpoint("meta-rm") }));
   runtime.mount(serviceName, async (service) => {
     const engine = await openEngine();
+    void engine.died?.then(host.fail);
     const log = host.log.child({ service: serviceName });
     const metaRm = await startMetaRm(
       {

@@ -19,6 +19,7 @@ export function mountPolicySampler(runtime: Runtime, options: PolicySamplerMount
     (async () => openLlamaEngine({ checkpoint: await runtime.checkpoint("policy"), slots }));
   runtime.mount(serviceName, async () => {
     const engine = await openEngine();
+    void engine.died?.then(host.fail);
     const log = host.log.child({ service: serviceName });
     const sampler = await startPolicySampler(
       { bus: runtime.bus(), engine, clock, log, metrics: host.metrics.forService(serviceName) },
