@@ -4,11 +4,12 @@
  * `decode` never lets a parser's own error out: bytes that are not such a message are an
  * `invalid_argument` that names the message type, so that a poison message can be told from a fault.
  */
+import { BinaryWriter } from "@bufbuild/protobuf/wire";
 import { CovoteError } from "../core/errors.js";
 
 /** What the generated code offers for each message type. */
 export interface MessageType<M> {
-  encode(message: M): { finish(): Uint8Array };
+  encode(message: M, writer?: BinaryWriter): { finish(): Uint8Array };
   decode(bytes: Uint8Array): M;
 }
 
@@ -19,10 +20,25 @@ export interface Codec<M> {
   decode(bytes: Uint8Array): M;
 }
 
+/** A writer whose buffer has grown beyond this is not kept, in bytes. */
+const keptBytes = 65_536;
+
 export function createCodec<M>(name: string, type: MessageType<M>): Codec<M> {
+  // Kept for the next message: a fresh one grows to the message's size by doubling and copying.
+  let writer = new BinaryWriter();
   return {
     name,
-    encode: (message) => type.encode(message).finish(),
+    encode: (message) => {
+      try {
+        const bytes = type.encode(message, writer).finish();
+        if (bytes.length > keptBytes) writer = new BinaryWriter();
+        return bytes;
+      } catch (cause) {
+        // The message does not fit its type: what is half written goes with this writer.
+        writer = new BinaryWriter();
+        throw cause;
+      }
+    },
     decode: (bytes) => {
       try {
         return type.decode(bytes);

@@ -154,7 +154,7 @@ export function createJudgment(spec: JudgmentSpec): JudgmentMachine {
     if (vote.scores !== null && spec.metaKeep !== null) {
       effects.push({ t: "meta", votes: [{ vote, order: ballot.plan.order }] });
     }
-    return settled() ? [...effects, finish(false)] : effects;
+    return ballot.open.size === 0 && settled() ? [...effects, finish(false)] : effects;
   };
 
   /** A worker with old weights took the ballot; once it has spoilt all of it, somebody else may try. */
