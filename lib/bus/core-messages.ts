@@ -180,13 +180,16 @@ function withTrace(traceparent: string): MsgHdrs {
   return out;
 }
 
+/** Kept free for headers, which count: ids, trace, and what a dead letter says about its item. Bytes. */
+const headerRoom = 4096;
+
 /** The server would close the connection of a client that sends more. */
 export function checkSize(nc: NatsConnection, subject: string, data: Uint8Array): void {
   const max = nc.info?.max_payload;
-  if (max === undefined || data.length <= max) return;
+  if (max === undefined || data.length <= max - headerRoom) return;
   throw new CovoteError(
     "invalid_argument",
-    `message to ${subject}: ${data.length} bytes exceed max_payload ${max} of nats-server`,
+    `message to ${subject}: ${data.length} bytes and ${headerRoom} for headers exceed max_payload ${max} of nats-server`,
   );
 }
 

@@ -136,6 +136,9 @@ function createBehaviour(
       const cause = CovoteError.from(thrown);
       log.warn({ judgment_id: task.id, ballot_id: ballot.ballotId, error: cause }, "ballot was not queued");
       if (cause.code === "overloaded") self.offer({ t: "rejected", attempt: ballot.attempt, cause });
+      // Too large for a message: like a panel too long for the model, it is split, or refused with the reason.
+      if (cause.code !== "invalid_argument") return;
+      for (const ticket of ballot.tickets) self.offer({ t: "vote", vote: unsendable(ticket.voteId, cause) });
     });
   };
 
@@ -209,5 +212,22 @@ function createBehaviour(
       if (ended) return;
       listener.failed(new CovoteError("unavailable", `judgment ${task.id} was stopped before its outcome`));
     },
+  };
+}
+
+/** The vote on a ballot that no queue takes. */
+function unsendable(voteId: string, cause: CovoteError): CastVote {
+  return {
+    voteId,
+    judgeVersion: "",
+    worker: "",
+    text: "",
+    principles: "",
+    critique: "",
+    scores: null,
+    nullReason: "refused",
+    failure: cause.message,
+    panelTooLong: true,
+    cost: { promptTokens: 0, cachedTokens: 0, completionTokens: 0, engineMs: 0 },
   };
 }

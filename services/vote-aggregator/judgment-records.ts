@@ -11,7 +11,7 @@ import { judgmentCodec } from "../../lib/wire/messages.js";
 import { toWireNullReason } from "../../lib/wire/null-reason.js";
 import type { CastVote, Outcome, VoteOutcome } from "./judgment.js";
 
-/** A NATS message holds 1 MiB; headers and the envelope need some of it. */
+/** A NATS message holds 1 MiB unless its server says otherwise; headers and the envelope need some of it. */
 const maxEntryBytes = 900_000;
 /** The entry of a record that is in the object store; no judgment encodes to nothing. */
 const elsewhere = new Uint8Array(0);
@@ -27,10 +27,7 @@ export async function openJudgmentRecords(bus: Bus): Promise<JudgmentRecords> {
   return {
     put: async (judgment) => {
       const bytes = judgmentCodec.encode(judgment);
-      if (bytes.length <= maxEntryBytes) {
-        await entries.put(judgment.judgmentId, bytes);
-        return;
-      }
+      if (bytes.length <= maxEntryBytes && (await fits(entries.put(judgment.judgmentId, bytes)))) return;
       await objects.put(judgment.judgmentId, bytes);
       await entries.put(judgment.judgmentId, elsewhere);
     },
@@ -47,6 +44,18 @@ export async function openJudgmentRecords(bus: Bus): Promise<JudgmentRecords> {
       }
     },
   };
+}
+
+/** False when the server takes no message of that size. */
+async function fits(put: Promise<unknown>): Promise<boolean> {
+  try {
+    await put;
+    return true;
+  } catch (thrown) {
+    const error = CovoteError.from(thrown);
+    if (error.code === "invalid_argument") return false;
+    throw error;
+  }
 }
 
 export function toWireReward(reward: Outcome["rewards"][number]): Reward {

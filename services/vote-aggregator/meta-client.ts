@@ -2,8 +2,9 @@
  * Asks the meta RM about votes, in micro-batches.
  *
  * - Votes that arrive within `lingerMs` of each other, up to `batch`, travel in one request.
- * - A request that is not answered within `patienceMs` is asked again, with twice the patience, so that a meta RM that died with it costs
- *   that time and not the judgment's; where nobody listens, nobody is waited for.
+ * - A request that is too large for a message is split: long texts make a few votes as heavy as a batch.
+ * - A request that is not answered within `patienceMs` is asked again, with twice the patience, so that a meta RM
+ *   that died with it costs that time and not the judgment's; where nobody listens, nobody is waited for.
  * - Always answers: a vote that cannot be scored in time, or at all, gets null, and is tallied as a vote
  *   without a meta score.
  */
@@ -64,6 +65,11 @@ export function createMetaClient(
         w.resolve(verdictOn(w.item, reply, i));
       });
     } catch (error) {
+      if (batch.length > 1 && CovoteError.from(error).code === "invalid_argument") {
+        const middle = Math.ceil(batch.length / 2);
+        await Promise.all([send(batch.slice(0, middle)), send(batch.slice(middle))]);
+        return;
+      }
       log.warn({ error, votes: batch.length }, "meta RM did not answer; votes stay without a meta score");
       for (const w of batch) w.resolve(unscored);
     }

@@ -72,6 +72,23 @@ describe("answers", () => {
     expect(answer.partial).toBe(false);
   });
 
+  test("a panel too large for a message is split; a response that is too large by itself is refused", async () => {
+    await using small = await startNats({ maxPayloadBytes: 200 * 1024 });
+    await using cluster = await openRewardCluster({ nats: small, engines: [votingEngine()] });
+    const padding = " very".repeat(15_000);
+    const texts = [`good 2${padding}`, `good 8${padding}`, `good 5${padding}${padding}${padding}`];
+    const answer = await score(cluster, scoreRequest({ texts }));
+    expect(answer.partial).toBe(false);
+    expect(
+      values(answer)
+        .slice(0, 2)
+        .every((value) => value !== undefined),
+    ).toBe(true);
+    expect(reasons(answer)[2]).toBe(NullReason.REFUSED);
+    const judgment = await judgmentOf(cluster, answer.judgmentId);
+    expect(judgment.votes.some((vote) => /max_payload/.test(vote.failure))).toBe(true);
+  });
+
   test("votes that cannot be parsed are null with that reason, never a zero", async () => {
     await using cluster = await openRewardCluster({
       nats,

@@ -66,6 +66,19 @@ test("an item that the meta RM could not score, or that it mixed up, stays witho
   expect((await Promise.all(votes)).map((vote) => vote.logit)).toEqual([null, null, null]);
 });
 
+test("a batch that is too large for a message travels in parts; a vote that is too large alone gets null", async () => {
+  const { clock, client, requests } = setUp((request, timeoutMs) => {
+    const ids = request.items.map(({ voteId }) => voteId);
+    return ids.length > 1 || ids.includes("b")
+      ? Promise.reject(new CovoteError("invalid_argument", "exceeds max_payload"))
+      : scored(request, timeoutMs);
+  });
+  const votes = ["a", "b", "c"].map((id) => client.score(item(id), 10_000));
+  await clock.advance(2);
+  expect((await Promise.all(votes)).map((vote) => vote.logit)).toEqual([1, null, 1]);
+  expect(requests).toEqual([["a", "b", "c"], ["a", "b"], ["c"], ["a"], ["b"]]);
+});
+
 test("where nobody listens, the answer is null at once", async () => {
   const { clock, client, requests } = setUp(() => Promise.reject(new CovoteError("unavailable", "nobody")));
   const vote = client.score(item("a"), 10_000);
