@@ -21,10 +21,6 @@ export const nullReasons = [
 
 export type NullReason = (typeof nullReasons)[number];
 
-export function isNullReason(value: unknown): value is NullReason {
-  return (nullReasons as readonly unknown[]).includes(value);
-}
-
 /** The reason that an error of an engine, a queue or a call stands for. Forgetting a code does not compile. */
 export const nullReasonOfError: Record<ErrorCode, NullReason> = {
   invalid_argument: "refused",

@@ -11,5 +11,3 @@ export const grammars = {
   "deepseek-grm": deepseekGrm,
   "deepseek-grm-single": deepseekSingle,
 } satisfies Record<string, Grammar>;
-
-export type GrammarName = keyof typeof grammars;

@@ -37,11 +37,3 @@ export function admissible(input: AdmissionInput): number {
 export function isStale(group: { sampledVersion: number; version: number; maxStaleness: number }): boolean {
   return group.version - group.sampledVersion > group.maxStaleness;
 }
-
-/**
- * The count of accepted groups to go on with after a restart at `version`: exactly what the versions so far
- * have used. A lower count would let a burst of groups in that go stale before they are trained on.
- */
-export function acceptedAfterRestart(version: number, batch: number): number {
-  return version * Math.max(1, batch);
-}

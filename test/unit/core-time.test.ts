@@ -7,7 +7,6 @@ import { deadlineAt, deadlineIn, withDeadline } from "../../lib/core/deadline.js
 import { createEventStream } from "../../lib/core/event-stream.js";
 import { isId, newId, parseId } from "../../lib/core/ids.js";
 import { createRandom } from "../../lib/core/random.js";
-import { createSemaphore } from "../../lib/core/semaphore.js";
 
 describe("manual clock", () => {
   test("calls what is due in order of time, and what that schedules", async () => {
@@ -118,50 +117,6 @@ describe("bounded queue", () => {
       if (i % 3 !== 0) expect(queue.shift()).toBe(next++);
       if (queue.size === queue.capacity) while (queue.size > 0) expect(queue.shift()).toBe(next++);
     }
-  });
-});
-
-describe("semaphore", () => {
-  test("is fair, and an aborted waiter takes nothing with it", async () => {
-    const semaphore = createSemaphore(1);
-    const order: string[] = [];
-    const first = await semaphore.acquire();
-    const controller = new AbortController();
-    const second = semaphore.acquire({ signal: controller.signal });
-    const third = semaphore.acquire().then((release) => {
-      order.push("third");
-      return release;
-    });
-    const fourth = semaphore.acquire().then(() => order.push("fourth"));
-    controller.abort();
-    await expect(second).rejects.toMatchObject({ code: "cancelled" });
-    expect(semaphore.waiting).toBe(2);
-    first();
-    first();
-    (await third)();
-    await fourth;
-    expect(order).toEqual(["third", "fourth"]);
-    expect(semaphore.free).toBe(0);
-  });
-
-  test("never has more holders than permits, whatever the interleaving", async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.scheduler(), fc.integer({ min: 1, max: 3 }), async (scheduler, permits) => {
-        const semaphore = createSemaphore(permits);
-        let holders = 0;
-        const users = Array.from({ length: 8 }, (_, i) =>
-          semaphore.run(async () => {
-            holders++;
-            expect(holders).toBeLessThanOrEqual(permits);
-            await scheduler.schedule(Promise.resolve(), `user ${i}`);
-            holders--;
-          }),
-        );
-        await scheduler.waitFor(Promise.all(users));
-        expect(semaphore.free).toBe(permits);
-      }),
-      { numRuns: 50 },
-    );
   });
 });
 

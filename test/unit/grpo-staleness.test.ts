@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { createRandom } from "../../lib/core/random.js";
 import { learningRateAt } from "../../lib/grpo/schedule.js";
-import { acceptedAfterRestart, admissible, isStale } from "../../lib/grpo/staleness.js";
+import { admissible, isStale } from "../../lib/grpo/staleness.js";
 
 const idle = { maxStaleness: 0, version: 0, batch: 8, accepted: 0, running: 0, maxConcurrent: 100 };
 
@@ -17,11 +17,6 @@ test("admission: each version of allowed staleness adds a batch; concurrency is 
   expect(admissible({ ...idle, maxStaleness: 2 })).toBe(24);
   expect(admissible({ ...idle, maxStaleness: 2, maxConcurrent: 10, running: 4 })).toBe(6);
   expect(admissible({ ...idle, accepted: 40 })).toBe(0);
-});
-
-test("admission: after a restart, one round of batches is admitted and no burst", () => {
-  const accepted = acceptedAfterRestart(5, 8);
-  expect(admissible({ ...idle, maxStaleness: 1, version: 5, accepted })).toBe(16);
 });
 
 test("staleness: as old as allowed is not stale, one older is", () => {
