@@ -13,7 +13,7 @@ const secretWords = new Set([
   "credential",
   "credentials",
 ]);
-const mask = "***";
+export const mask = "***";
 
 export function maskSecrets(value: unknown, name = ""): unknown {
   if (typeof value === "string") {

@@ -14,6 +14,7 @@ import { openPromptSource } from "../../services/grpo-learner/prompt-source.js";
 import { cardWords, frameWords, places, recipients, requestable } from "../../worlds/postcards/vocabulary.js";
 import { type ConfigFlags, compileFlags } from "../options.js";
 import { preflight } from "../preflight.js";
+import { mask } from "../run/mask-secrets.js";
 import { createRunFolder, hasBegun, openRunFolder, type RunFolder } from "../run/run-folder.js";
 
 export interface RunFlags extends ConfigFlags {
@@ -69,6 +70,9 @@ async function resumedRun(flags: RunFlags, dir: string, env: Env): Promise<OpenR
   const afterStep = stepsTaken(dir);
   const overrides = { "training.steps": flags.steps };
   const config = compileFlags({ config: file }, overrides, env);
+  if (config.nats.url?.includes(`${mask}@`)) {
+    throw invalid("nats.url", "a run folder does not keep its user and password; give it as COVOTE_NATS_URL");
+  }
   if (config.training.steps < afterStep) {
     throw invalid("--steps", `the run has taken ${afterStep} steps already, got ${config.training.steps}`);
   }

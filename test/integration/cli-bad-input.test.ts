@@ -208,6 +208,15 @@ describe("covote train", () => {
     );
     expect(readdirSync(run).sort()).toEqual(["config.json", "state"]);
   });
+
+  test("a run whose NATS has a password: the run folder does not keep it, so it has to be given again", async () => {
+    const run = at("masked");
+    mkdirSync(run);
+    writeFileSync(join(run, "config.json"), '{"nats": {"url": "nats://***@127.0.0.1:4222"}}');
+    expect(await refused(["train", "--resume", run])).toBe(
+      "nats.url: a run folder does not keep its user and password; give it as COVOTE_NATS_URL",
+    );
+  });
 });
 
 describe("covote score", () => {
