@@ -1,7 +1,8 @@
 /**
  * The yardstick: what JetStream itself does with equal messages, in the same process against the same server.
  *
- * One message = publish with the server's word that it has it, delivery to a pull consumer, acknowledgement.
+ * One message = publish with an id that drops duplicates and the server's word that it has it, delivery to a
+ * pull consumer, acknowledgement: what every ballot needs, and nothing else.
  * Publishing and consuming run at the same time, as they do in the cluster.
  */
 import {
@@ -23,6 +24,7 @@ const publishesInFlight = 256;
 const prefetch = 500;
 const stream = "bench_raw";
 const subject = "bench.raw";
+let runs = 0;
 
 export async function measureRawJetStream(options: {
   url: string;
@@ -30,6 +32,7 @@ export async function measureRawJetStream(options: {
   messageBytes: number;
 }): Promise<RawRun> {
   const { url, messages, messageBytes } = options;
+  const run = ++runs;
   await using publisher = await connection(url);
   await using worker = await connection(url);
   const jsm = await jetstreamManager(publisher.nc);
@@ -66,7 +69,7 @@ export async function measureRawJetStream(options: {
     const publishSome = async (): Promise<void> => {
       while (left > 0) {
         left -= 1;
-        await js.publish(subject, payload);
+        await js.publish(subject, payload, { msgID: `${run}-${left}` });
       }
     };
     await Promise.all(Array.from({ length: publishesInFlight }, publishSome));
