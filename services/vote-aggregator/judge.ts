@@ -8,7 +8,6 @@
  *   asks again under its id gets a judgment, not the cancellation.
  * - The record is kept before the answer goes out, unless that would miss the deadline or the store is away.
  */
-import { createHash } from "node:crypto";
 import type { ActorRef } from "../../lib/actor/actor.js";
 import type { ActorSystem } from "../../lib/actor/system.js";
 import type { Bus, Subscription } from "../../lib/bus/bus.js";
@@ -18,37 +17,14 @@ import { deferred } from "../../lib/core/deferred.js";
 import { CovoteError } from "../../lib/core/errors.js";
 import type { Logger } from "../../lib/core/logger.js";
 import { parseTraceparent } from "../../lib/core/trace-context.js";
-import type { ChatMessage } from "../../lib/grm/chat.js";
-import type { Response } from "../../lib/wire/gen/covote/v1/common.js";
-import type { Vote } from "../../lib/wire/gen/covote/v1/judging.js";
 import type { Judgment, VoteRecord } from "../../lib/wire/gen/covote/v1/reward.js";
 import { voteCodec } from "../../lib/wire/messages.js";
-import { fromWireNullReason } from "../../lib/wire/null-reason.js";
-import type { CastVote, Outcome } from "./judgment.js";
+import { digestOf, type JudgeRequest, toCastVote, toJudgment, voteOutcome } from "./judge-request.js";
+import type { Outcome } from "./judgment.js";
 import { type JudgmentMessage, judgmentActor } from "./judgment-actor.js";
-import { type JudgmentRecords, totalCost, toVoteRecord, toWireReward } from "./judgment-records.js";
+import { type JudgmentRecords, toVoteRecord } from "./judgment-records.js";
 import type { MetaClient } from "./meta-client.js";
 import type { AggregatorMetrics } from "./metrics.js";
-
-export interface JudgeRequest {
-  id: string;
-  /** The id was made for this request, so there is no record of it to look for. */
-  freshId: boolean;
-  query: readonly ChatMessage[];
-  responses: readonly Response[];
-  votes: number;
-  metaKeep: number | null;
-  temperature: number;
-  panelLimit: number;
-  votesPerBallot: number;
-  seed: number;
-  /** Milliseconds since the epoch. */
-  deadlineAtMs: number;
-  labels: Record<string, string>;
-  policyVersion: string;
-  traceparent: string;
-  priority: "hi" | "lo";
-}
 
 export interface Judge {
   /** The judgment with its outcome. Rejects with `overloaded`, `already_exists`, `cancelled`, `unavailable`. */
@@ -297,61 +273,4 @@ function refuseOther(id: string, digest: string, known: string): void {
 /** Every vote sends at most a vote and a meta message; the rest is for timers. */
 function mailboxCapacity(request: JudgeRequest): number {
   return 64 + 4 * request.votes * request.responses.length;
-}
-
-function digestOf(request: JudgeRequest): string {
-  const { query, responses, votes, metaKeep, temperature, panelLimit, seed } = request;
-  const texts = responses.map((r) => r.text);
-  const asked = JSON.stringify([query, texts, votes, metaKeep, temperature, panelLimit, seed]);
-  return createHash("sha256").update(asked).digest("hex");
-}
-
-function toJudgment(
-  request: JudgeRequest,
-  outcome: Outcome,
-  stamps: { digest: string; acceptedAtMs: number; latencyMs: number },
-): Judgment {
-  return {
-    judgmentId: request.id,
-    query: { messages: [...request.query] },
-    responses: [...request.responses],
-    votes: outcome.votes.map((vote) => toVoteRecord(vote, vote.order, vote)),
-    outcome: {
-      judgmentId: request.id,
-      rewards: outcome.rewards.map(toWireReward),
-      partial: outcome.partial,
-      judgeVersion: outcome.judgeVersion,
-      cost: totalCost(outcome.votes),
-      latencyMs: stamps.latencyMs,
-    },
-    labels: request.labels,
-    acceptedAtMs: stamps.acceptedAtMs,
-    policyVersion: request.policyVersion,
-    requestDigest: stamps.digest,
-    metaKeep: request.metaKeep ?? 0,
-    metaVersion: outcome.metaVersion,
-  };
-}
-
-function toCastVote(vote: Vote): CastVote {
-  const { promptTokens = 0, cachedTokens = 0, completionTokens = 0, engineMs = 0 } = vote.cost ?? {};
-  const nullReason = fromWireNullReason(vote.nullReason) ?? null;
-  return {
-    voteId: vote.voteId,
-    judgeVersion: vote.judgeVersion,
-    worker: vote.worker,
-    text: vote.text,
-    principles: vote.principles,
-    critique: vote.critique,
-    scores: nullReason === null ? vote.scores : null,
-    nullReason,
-    failure: vote.failure,
-    panelTooLong: vote.panelTooLong,
-    cost: { promptTokens, cachedTokens, completionTokens, engineMs },
-  };
-}
-
-function voteOutcome(vote: Vote, expected: boolean): string {
-  if (!expected) return "late";
-  return fromWireNullReason(vote.nullReason) ?? "usable";
 }

@@ -22,7 +22,8 @@ import {
   type WatchResponse,
 } from "../../lib/wire/gen/covote/v1/reward.js";
 import { createChannel } from "./channel.js";
-import type { Judge, JudgeRequest } from "./judge.js";
+import type { Judge } from "./judge.js";
+import type { JudgeRequest } from "./judge-request.js";
 
 /** What a request that says nothing about it gets. */
 export interface JudgingDefaults {

@@ -17,7 +17,8 @@ import { checkScoreRequest } from "../../lib/grm/limits.js";
 import type { Rollout } from "../../lib/wire/gen/covote/v1/policy.js";
 import type { Judgment } from "../../lib/wire/gen/covote/v1/reward.js";
 import { experienceCodec, rolloutCodec } from "../../lib/wire/messages.js";
-import type { Judge, JudgeRequest } from "./judge.js";
+import type { Judge } from "./judge.js";
+import type { JudgeRequest } from "./judge-request.js";
 
 export interface RolloutOptions {
   /** Groups judged at a time. */
