@@ -1,5 +1,5 @@
 /** Key-value buckets on JetStream, in the bus's own words and errors. */
-import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { DiscardPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { type KV, Kvm, type KvWatchEntry } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { CovoteError, invalid } from "../core/errors.js";
@@ -140,14 +140,26 @@ async function countSubjects(nc: NatsConnection, bucketName: string, filter: str
 async function openBucket(opts: KeyValueOptions): Promise<KV> {
   const { bucket, nc } = opts;
   const name = opts.subjects.resource(bucket);
-  const { ttlMs, history, maxBytes } = buckets[bucket];
+  const { ttlMs, history, maxBytes, whenFull } = buckets[bucket];
   const manager = new Kvm(jetstream(nc));
   try {
     if (!opts.create) return await manager.open(name);
-    return await manager.create(name, { history, ttl: ttlMs, max_bytes: maxBytes, replicas: opts.replicas });
+    const limits = { history, ttl: ttlMs, max_bytes: maxBytes, replicas: opts.replicas };
+    const kv = await manager.create(name, limits);
+    if (whenFull === "forget") await forgetWhenFull(nc, name);
+    return kv;
   } catch (cause) {
     throw fromNats(`bucket ${name}`, cause);
   }
+}
+
+/** The client makes every bucket one that refuses. */
+async function forgetWhenFull(nc: NatsConnection, bucketName: string): Promise<void> {
+  const jsm = await jetstreamManager(nc, { checkAPI: false });
+  const stream = `KV_${bucketName}`;
+  const { config } = await jsm.streams.info(stream);
+  if (config.discard === DiscardPolicy.Old) return;
+  await jsm.streams.update(stream, { ...config, discard: DiscardPolicy.Old });
 }
 
 function checkKey(bucket: BucketName, key: string): string {

@@ -9,7 +9,7 @@ import {
   Objm,
   StorageType,
 } from "@nats-io/obj";
-import type { NatsConnection } from "@nats-io/transport-node";
+import { type NatsConnection, nanos } from "@nats-io/transport-node";
 import type { Clock } from "../core/clock.js";
 import { deadlineIn, withDeadline } from "../core/deadline.js";
 import { CovoteError, invalid } from "../core/errors.js";
@@ -95,11 +95,12 @@ async function openBucket(opts: ObjectStoreOptions): Promise<NatsObjectStore> {
   const manager = new Objm(jetstream(opts.nc));
   try {
     if (!opts.create) return await manager.open(name);
-    const { maxBytes } = objectBuckets[opts.bucket];
+    const { ttlMs, maxBytes } = objectBuckets[opts.bucket];
     return await manager.create(name, {
       storage: StorageType.File,
       replicas: opts.replicas,
       max_bytes: maxBytes,
+      ttl: nanos(ttlMs),
     });
   } catch (cause) {
     throw fromNats(`bucket ${name}`, cause);

@@ -95,25 +95,33 @@ export function queueLimits(overrides: QueueOverrides = {}): Record<QueueName, Q
   };
 }
 
-/** Key-value buckets. `ttlMs`: how long a value lives after its last change; 0: for ever. Full: `overloaded`. */
+/**
+ * Key-value buckets. `ttlMs`: how long a value lives after its last change; 0: for ever. `whenFull`: a write is
+ * refused as `overloaded`, or the values that were written first make room.
+ */
 export const buckets = {
   /** Which model version is current, per role. */
-  versions: { ttlMs: 0, history: 5, maxBytes: 16 * mebibyte },
-  /** Answers already given, by request id. */
-  idempotency: { ttlMs: 60 * minute, history: 1, maxBytes: 64 * mebibyte },
-  /** Everything behind a reward, by judgment id. */
-  judgments: { ttlMs: 24 * 60 * minute, history: 1, maxBytes: 512 * mebibyte },
+  versions: { ttlMs: 0, history: 5, maxBytes: 16 * mebibyte, whenFull: "refuse" },
+  /** Everything behind a reward, by judgment id; also the answer to a request that is repeated. */
+  judgments: { ttlMs: 24 * 60 * minute, history: 1, maxBytes: 512 * mebibyte, whenFull: "forget" },
   /** Who leads (the co-scaler, the learner of a role): the revision is the fencing token. */
-  leases: { ttlMs: 15_000, history: 1, maxBytes: mebibyte },
-} as const satisfies Record<string, { ttlMs: number; history: number; maxBytes: number }>;
+  leases: { ttlMs: 15_000, history: 1, maxBytes: mebibyte, whenFull: "refuse" },
+} as const satisfies Record<string, BucketLimits>;
+
+interface BucketLimits {
+  ttlMs: number;
+  history: number;
+  maxBytes: number;
+  whenFull: "refuse" | "forget";
+}
 
 export type BucketName = keyof typeof buckets;
 
-/** Object-store buckets: files too large for a message. */
+/** Object-store buckets: files too large for a message. `ttlMs` as above; a full bucket refuses. */
 export const objectBuckets = {
-  weights: { maxBytes: 1024 * mebibyte },
+  weights: { ttlMs: 0, maxBytes: 1024 * mebibyte },
   /** Records of judgments that are too large for a key-value entry. */
-  records: { maxBytes: 1024 * mebibyte },
-} as const satisfies Record<string, { maxBytes: number }>;
+  records: { ttlMs: buckets.judgments.ttlMs, maxBytes: 1024 * mebibyte },
+} as const satisfies Record<string, { ttlMs: number; maxBytes: number }>;
 
 export type ObjectBucketName = keyof typeof objectBuckets;

@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { KeyValueChange } from "../../lib/bus/bus.js";
 import { deferred } from "../../lib/core/deferred.js";
@@ -38,6 +40,31 @@ describe("key-value", () => {
     expect(second).toBeGreaterThan(first);
     await kv.delete("leader");
     expect(await kv.create("leader", bytes("b"))).toBeGreaterThan(second);
+  });
+
+  test("a full bucket of records forgets the oldest; others refuse", async () => {
+    const bus = await nats.bus({ cluster: freshCluster() });
+    const admin = await connect({ servers: nats.url });
+    const jsm = await jetstreamManager(admin);
+    const large = new Uint8Array(2000);
+    const fill = async (name: "judgments" | "versions") => {
+      const kv = await bus.kv(name);
+      const stream = `KV_${bus.subjects.resource(name)}`;
+      const { config } = await jsm.streams.info(stream);
+      await jsm.streams.update(stream, { ...config, max_bytes: 10_000 });
+      for (let i = 0; i < 20; i++) await kv.put(`k${i}`, large);
+      return kv;
+    };
+    try {
+      const kv = await fill("judgments");
+      expect(await kv.get("k0")).toBeNull();
+      expect((await kv.get("k19"))?.value.length).toBe(2000);
+      // Whoever opens it later finds it so.
+      await (await nats.bus({ cluster: bus.cluster })).kv("judgments");
+      await expect(fill("versions")).rejects.toMatchObject({ code: "overloaded" });
+    } finally {
+      await admin.close();
+    }
   });
 
   test("keys that are not ids are refused", async () => {
