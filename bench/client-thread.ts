@@ -5,7 +5,7 @@ import { createRandom } from "../lib/core/random.js";
 import { createGrpcClient } from "../lib/host/grpc-client.js";
 import { RewardServiceService } from "../lib/wire/gen/covote/v1/reward.js";
 import type { ClientCommand, ClientReply, Task, TaskResult } from "./client.js";
-import { closedLoop, openLoop } from "./load.js";
+import { closedLoop, createLatencies, openLoop } from "./load.js";
 import { scoreRequest } from "./score-request.js";
 
 const callTimeoutMs = 60_000;
@@ -17,12 +17,17 @@ async function run(task: Task): Promise<TaskResult> {
   await client.connected(5000);
   const random = createRandom(task.seed);
   const latencies = new Map<string, number>();
+  const delays = createLatencies();
   const stop = stopping.signal;
   let votes = 0;
   const ask = async (dueMs: number | null): Promise<void> => {
     const request = scoreRequest(random, task.shape);
+    const calledMs = performance.now();
     const answer = await client.unary(RewardServiceService.score, request, { timeoutMs: callTimeoutMs });
-    if (dueMs !== null) latencies.set(request.requestId, performance.now() - dueMs);
+    if (dueMs !== null) {
+      latencies.set(request.requestId, performance.now() - calledMs);
+      delays.record(calledMs - dueMs);
+    }
     if (answer.rewards.every((reward) => reward.value !== undefined)) votes += answer.cost?.votes ?? 0;
   };
   const { calls: count } = task;
@@ -30,7 +35,8 @@ async function run(task: Task): Promise<TaskResult> {
     task.t === "closed"
       ? await closedLoop({ inFlight: task.inFlight, count, stop }, () => ask(null))
       : await openLoop({ perS: task.perS, count, random }, (_, dueMs) => ask(dueMs));
-  return { seconds, votes, latencies };
+  const delayMs = { p50: delays.percentile(50), p99: delays.percentile(99) };
+  return { seconds, votes, latencies, delayMs };
 }
 
 parentPort?.on("message", (command: ClientCommand) => {

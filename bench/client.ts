@@ -20,8 +20,13 @@ export interface TaskResult {
   seconds: number;
   /** Votes behind answers in which every response has a reward. */
   votes: number;
-  /** Of an open loop: by request id, milliseconds from the time a call was due to its answer. */
+  /** Of an open loop: by request id, milliseconds from call to answer. */
   latencies: ReadonlyMap<string, number>;
+  /**
+   * Of an open loop: how late calls were made, which is a matter of timers and of this thread alone: it waits
+   * for no answer, so a cluster that stalls cannot make it late.
+   */
+  delayMs: { p50: number; p99: number };
 }
 
 export type ClientCommand = { t: "run"; task: Task } | { t: "stop" };

@@ -1,8 +1,8 @@
 /**
  * Load on a cluster: as fast as it goes (closed loop), or at a given rate whatever the cluster does (open loop).
  *
- * The open loop has Poisson arrivals and measures from the time at which a request was due, so a cluster that
- * stalls cannot hide it by making its clients wait.
+ * The open loop has Poisson arrivals and waits for no answer, so a cluster that stalls cannot hide it by making
+ * its clients wait. Each call is told when it was due.
  */
 import { build as buildHistogram, type Histogram } from "hdr-histogram-js";
 import type { Random } from "../lib/core/random.js";
