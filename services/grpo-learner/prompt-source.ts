@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { CovoteError, invalid } from "../../lib/core/errors.js";
 import { createRandom, seedFrom } from "../../lib/core/random.js";
 import { type ChatMessage, isChatMessage } from "../../lib/grm/chat.js";
-import { decodeUtf8 } from "../../lib/grm/limits.js";
+import { checkScoreRequest, decodeUtf8 } from "../../lib/grm/limits.js";
 import { shippedCheckpoint } from "../../lib/host/covote-config.js";
 import { createQueryStream, renderQuery } from "../../worlds/postcards/query.js";
 
@@ -64,9 +64,27 @@ function readQuery(line: string, at: string): ChatMessage[] {
     throw new CovoteError("invalid_argument", `training.prompts: ${at}: is not JSON`, { cause });
   }
   const query = (value as { query?: unknown } | null)?.query;
-  if (typeof query === "string" && query !== "") return [{ role: "user", content: query }];
-  if (Array.isArray(query) && query.length > 0 && query.every(isTurn)) return query;
-  throw invalid(`training.prompts: ${at}`, 'must be {"query": text} or {"query": [{"role", "content"}, …]}');
+  const turns = typeof query === "string" && query !== "" ? [{ role: "user", content: query }] : query;
+  if (!Array.isArray(turns) || !turns.every(isTurn)) {
+    throw invalid(
+      `training.prompts: ${at}`,
+      'must be {"query": text} or {"query": [{"role", "content"}, …]}',
+    );
+  }
+  checkJudgeable(turns, at);
+  return turns;
+}
+
+/** A query that no reward model would be asked about is found before the run, not by each of its groups. */
+function checkJudgeable(query: ChatMessage[], at: string): void {
+  try {
+    checkScoreRequest({ query, responses: [""], options: {} });
+  } catch (cause) {
+    throw new CovoteError("invalid_argument", `training.prompts: ${at}: ${CovoteError.from(cause).message}`, {
+      field: "training.prompts",
+      cause,
+    });
+  }
 }
 
 function isTurn(value: unknown): value is ChatMessage {

@@ -2,7 +2,7 @@
 import { invalid } from "../../lib/core/errors.js";
 import { newId } from "../../lib/core/ids.js";
 import type { GenerativeEngine } from "../../lib/engine/engine.js";
-import { isChatMessage } from "../../lib/grm/chat.js";
+import { chatRoles, isChatMessage } from "../../lib/grm/chat.js";
 import type { GrpcService } from "../../lib/host/grpc.js";
 import { type CallContext, unary } from "../../lib/host/grpc-call.js";
 import {
@@ -16,8 +16,14 @@ export type PolicyApi = GrpcService;
 
 export function policyApi(engine: GenerativeEngine): PolicyApi {
   const sample = async (request: SampleRequest, { signal }: CallContext): Promise<SampleResponse> => {
-    const messages = (request.query?.messages ?? []).filter(isChatMessage);
-    if (messages.length === 0) throw invalid("query.messages", "is empty; send at least one turn");
+    const turns = request.query?.messages ?? [];
+    if (turns.length === 0) throw invalid("query.messages", "is empty; send at least one turn");
+    const strange = turns.findIndex((turn) => !isChatMessage(turn));
+    if (strange >= 0) {
+      const role = JSON.stringify(turns[strange]?.role.slice(0, 40));
+      throw invalid(`query.messages[${strange}].role`, `must be one of ${chatRoles.join(", ")}, got ${role}`);
+    }
+    const messages = turns.filter(isChatMessage);
     const { groupSize, temperature, seed } = request;
     checkSampling({ groupSize, temperature });
     const room = engine.maxPositions - engine.countTokens(messages);

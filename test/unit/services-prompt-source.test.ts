@@ -46,6 +46,11 @@ test.each([
   ['{"query": ""}', /queries\.jsonl:1: must be/],
   ['{"query": "ok"}\n{"question": "x"}', /queries\.jsonl:2: must be/],
   ['{"query": [{"role": "robot", "content": "x"}]}', /queries\.jsonl:1: must be/],
+  ['{"query": []}', /queries\.jsonl:1: query: is empty/],
+  [
+    '{"query": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}',
+    /queries\.jsonl:1: query: its last turn must be the user's/,
+  ],
   ["\n\n", /training\.prompts: .* has no queries/],
 ])("bad lines are named with file and number: %j", (text, message) => {
   expect(() => openPromptSource(file(text), 1)).toThrow(message);
