@@ -73,7 +73,8 @@ export async function createGrpcServer(options: GrpcServerOptions): Promise<Grpc
     "grpc.max_send_message_length": maxBytes,
     // Clients that balance over DNS look it up again only when a connection ends (grpc-node issue 2265).
     "grpc.max_connection_age_ms": 300_000,
-    "grpc.max_connection_age_grace_ms": 60_000,
+    // The calls of such a connection are finished: as long as the longest deadline that a configuration may set.
+    "grpc.max_connection_age_grace_ms": 3_600_000,
     // Without channelz grpc-js 1.14 keeps no list of sessions, and forceShutdown leaves them open.
     "grpc.enable_channelz": 1,
   });
