@@ -95,13 +95,21 @@ export function checkJudgingChoice(
   if (votes !== undefined && metaKeep !== undefined && metaKeep !== null && metaKeep > votes) {
     throw invalid("options.meta_keep", `must not exceed options.votes (${votes}), got ${metaKeep}`);
   }
-  const { temperature } = choice;
-  if (temperature !== undefined && !(temperature >= 0 && temperature <= limits.temperature)) {
-    throw invalid("options.temperature", `must be within 0 to ${limits.temperature}, got ${temperature}`);
+  if (choice.temperature !== undefined) {
+    checkTemperature("options.temperature", choice.temperature, limits.temperature);
   }
   whole("options.seed", choice.seed, 0, 0xffffffff);
   whole("options.panel_limit", choice.panelLimit, 1, limits.panelLimit);
   whole("options.deadline_ms", choice.deadlineMs, 1, limits.deadlineMs);
+}
+
+/** Below this, and above 0 (greedy), the quotients of sampling leave the range of the numbers that engines use. */
+export const lowestTemperature = 0.01;
+
+/** Throws unless it is a temperature that every engine samples at. */
+export function checkTemperature(field: string, temperature: number, highest: number): void {
+  if (temperature === 0 || (temperature >= lowestTemperature && temperature <= highest)) return;
+  throw invalid(field, `must be 0 or within ${lowestTemperature} to ${highest}, got ${temperature}`);
 }
 
 /** Throws unless `text` is a string of well-formed Unicode of at most `bytes` bytes of UTF-8. */

@@ -5,6 +5,7 @@
  * one. Servers listen on loopback unless told otherwise.
  */
 import { z } from "zod";
+import { lowestTemperature } from "../grm/limits.js";
 import { type ConfigSources, compileConfig } from "./config.js";
 import { parseListenAddress } from "./listen.js";
 
@@ -115,7 +116,12 @@ const log = z.strictObject({
 const policy = z.strictObject({
   checkpoint: checkpoint("policy"),
   slots: z.int().min(1).max(1024).default(64).describe("Responses that a sampler generates side by side."),
-  temperature: z.number().gt(0).max(2).default(1).describe("Sampling temperature of responses."),
+  temperature: z
+    .number()
+    .min(lowestTemperature)
+    .max(2)
+    .default(1)
+    .describe("Sampling temperature of responses."),
   maxTokens: z
     .int()
     .min(1)
@@ -329,13 +335,16 @@ export function metaKeepOf(config: Pick<CovoteConfig, "judging" | "metaRm">): nu
 
 interface Crossing {
   metaRm: { keep: number | null };
-  judging: { votes: number };
+  judging: { votes: number; temperature: number };
 }
 
 /** Values that are possible alone and impossible together. */
 function contradictions({ metaRm, judging }: Crossing): [path: string, problem: string][] {
   const found: [string, string][] = [];
-  const { votes } = judging;
+  const { votes, temperature } = judging;
+  if (temperature > 0 && temperature < lowestTemperature) {
+    found.push(["judging.temperature", `must be 0 or at least ${lowestTemperature}, got ${temperature}`]);
+  }
   if (metaRm.keep !== null && metaRm.keep > votes) {
     found.push(["metaRm.keep", `must be at most judging.votes (${votes}), got ${metaRm.keep}`]);
   }

@@ -3,6 +3,7 @@ import { CovoteError, invalid } from "../../lib/core/errors.js";
 import { seedFrom } from "../../lib/core/random.js";
 import type { Generation, GenerativeEngine } from "../../lib/engine/engine.js";
 import type { ChatMessage } from "../../lib/grm/chat.js";
+import { checkTemperature, judgingLimits } from "../../lib/grm/limits.js";
 import type { Cost, Response } from "../../lib/wire/gen/covote/v1/common.js";
 
 export interface GroupRequest {
@@ -30,9 +31,7 @@ export function checkSampling({
   temperature,
 }: Pick<GroupRequest, "groupSize" | "temperature">): void {
   if (!(groupSize >= 1 && groupSize <= 64)) throw invalid("group_size", `must be 1 to 64, got ${groupSize}`);
-  if (!(temperature >= 0 && temperature <= 2)) {
-    throw invalid("temperature", `must be 0 to 2, got ${temperature}`);
-  }
+  checkTemperature("temperature", temperature, judgingLimits.temperature);
 }
 
 /** Rejects with `unavailable` when the weights changed under it each time. */

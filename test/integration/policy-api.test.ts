@@ -42,7 +42,8 @@ test("Sample: responses of one version; what cannot be sampled is refused with t
         'query.messages[1].role: must be one of system, user, assistant, got "robot"',
       ],
       [{ groupSize: 65 }, "group_size: must be 1 to 64, got 65"],
-      [{ temperature: Number.NaN }, "temperature: must be 0 to 2, got NaN"],
+      [{ temperature: Number.NaN }, "temperature: must be 0 or within 0.01 to 2, got NaN"],
+      [{ temperature: 0.001 }, "temperature: must be 0 or within 0.01 to 2, got 0.001"],
     ];
     for (const [over, message] of refused) {
       await expect(sample(over)).rejects.toMatchObject({ code: "invalid_argument", message });

@@ -51,7 +51,7 @@ export interface JudgingOptions {
   metaKeep?:
     | number
     | undefined;
-  /** Sampling temperature of the votes, 0..2. */
+  /** Sampling temperature of the votes: 0 is greedy, else 0.01..2. */
   temperature?:
     | number
     | undefined;
