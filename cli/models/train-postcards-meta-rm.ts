@@ -14,19 +14,20 @@ import { drawLabelled, labelVotes } from "./labelled-panels.js";
 import { grmConfig, metaRmConfig } from "./postcards-checkpoint.js";
 
 export interface MetaRmRecipe {
-  /** Training panels, and the GRM's votes on each. */
+  /** Training panels by writers without vices, then by writers of all kinds. */
+  plainPanels: number;
   panels: number;
+  /** The GRM's votes on each. */
   votes: number;
-  epochs: number;
   /** Votes per step. */
   batch: number;
   learningRate: number;
 }
 
 export const metaRmRecipe: MetaRmRecipe = {
-  panels: 8000,
+  plainPanels: 9000,
+  panels: 5000,
   votes: 4,
-  epochs: 1,
   batch: 64,
   learningRate: 1e-3,
 };
@@ -59,13 +60,10 @@ export async function trainMetaRm(
     await juror.close();
   }
   await using training = createLlamaTraining({ config: metaRmConfig, weights: scalarFrom(grm), threads });
-  const random = createRandom(seedFrom("meta RM order", seed));
-  const perEpoch = Math.floor(votes.length / recipe.batch);
-  const steps = perEpoch * recipe.epochs;
+  const steps = Math.floor(votes.length / recipe.batch);
   let smooth = Number.NaN;
   for (let step = 0; step < steps; step++) {
-    if (step % perEpoch === 0) votes = random.shuffle(votes);
-    const from = (step % perEpoch) * recipe.batch;
+    const from = step * recipe.batch;
     const rise = Math.min(1, (step + 1) / 20);
     const loss = await trainStep(
       training,
@@ -78,14 +76,20 @@ export async function trainMetaRm(
   return training.weights();
 }
 
+/** In the order of training: plain panels first, because cards that differ grossly show what to look for. */
 async function castTrainingVotes(seed: number, juror: Juror, recipe: MetaRmRecipe): Promise<LabelledVote[]> {
-  const panels = drawLabelled(createPanelStream(seedFrom("meta RM", seed), "train"), recipe.panels);
-  const votes = await juror.vote(panels, {
-    votes: recipe.votes,
-    temperature: 1,
-    seed: seedFrom("meta RM votes", seed),
-  });
-  return labelVotes(panels, votes);
+  const random = createRandom(seedFrom("meta RM order", seed));
+  const cast = async (vices: boolean, count: number): Promise<LabelledVote[]> => {
+    const draw = createPanelStream(seedFrom("meta RM", seed, String(vices)), "train", { vices });
+    const panels = drawLabelled(draw, count);
+    const options = {
+      votes: recipe.votes,
+      temperature: 1,
+      seed: seedFrom("meta RM votes", seed, String(vices)),
+    };
+    return random.shuffle(labelVotes(panels, await juror.vote(panels, options)));
+  };
+  return [...(await cast(false, recipe.plainPanels)), ...(await cast(true, recipe.panels))];
 }
 
 async function trainStep(

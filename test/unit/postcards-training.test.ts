@@ -60,7 +60,7 @@ describe("training the postcards models", () => {
     const recipe = { ...grmRecipe, steps: 4, batch: 4, startingSteps: 2, plainSteps: 3, slippingSteps: 1 };
     const grm = await trainGrm(1, tokenizer, 1, ignore, recipe);
     expect(await trainGrm(1, tokenizer, 2, ignore, recipe)).toEqual(grm);
-    const meta = { panels: 4, votes: 2, epochs: 1, batch: 4, learningRate: 1e-3 };
+    const meta = { plainPanels: 2, panels: 2, votes: 2, batch: 4, learningRate: 1e-3 };
     const metaRm = await trainMetaRm(1, grm, tokenizer, 1, ignore, meta);
     expect(await trainMetaRm(1, grm, tokenizer, 2, ignore, meta)).toEqual(metaRm);
     expect(metaRm.length).toBe(grm.length + grmConfig.hiddenSize);
