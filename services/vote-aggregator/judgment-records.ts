@@ -100,6 +100,8 @@ export function toVoteRecord(
     judgeVersion: vote.judgeVersion,
     worker: vote.worker,
     cost: { votes: 1, ...vote.cost },
+    // Of a judgment that was read, principles, critique and scores are all there is to tell.
+    text: vote.nullReason === "unparsable" ? vote.text : "",
   };
 }
 

@@ -98,6 +98,8 @@ describe("answers", () => {
     expect(values(answer)).toEqual([undefined, undefined, undefined]);
     expect(new Set(reasons(answer))).toEqual(new Set([NullReason.UNPARSABLE]));
     const { votes } = await judgmentOf(cluster, answer.judgmentId);
+    // What the judge did say is part of the explanation.
+    expect(votes.every((vote) => vote.text !== "")).toBe(true);
     expect(votes.every((vote) => vote.scores.length === 0 && vote.failure !== "")).toBe(true);
   });
 

@@ -30,6 +30,7 @@ function vote(id: string, more: Partial<VoteRecord> = {}): VoteRecord {
     nullReason: NullReason.UNSPECIFIED,
     failure: "",
     metaScore: 1,
+    text: "",
     kept: true,
     judgeVersion: "v",
     worker: "w",

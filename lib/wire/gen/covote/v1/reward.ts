@@ -176,7 +176,11 @@ export interface VoteRecord {
   kept: boolean;
   judgeVersion: string;
   worker: string;
-  cost: Cost | undefined;
+  cost:
+    | Cost
+    | undefined;
+  /** The model's text, whole, when it could not be parsed; empty otherwise. */
+  text: string;
 }
 
 function createBaseScoreRequest(): ScoreRequest {
@@ -1930,6 +1934,7 @@ function createBaseVoteRecord(): VoteRecord {
     judgeVersion: "",
     worker: "",
     cost: undefined,
+    text: "",
   };
 }
 
@@ -1978,6 +1983,9 @@ export const VoteRecord: MessageFns<VoteRecord> = {
     }
     if (message.cost !== undefined) {
       Cost.encode(message.cost, writer.uint32(98).fork()).join();
+    }
+    if (message.text !== "") {
+      writer.uint32(106).string(message.text);
     }
     return writer;
   },
@@ -2111,6 +2119,14 @@ export const VoteRecord: MessageFns<VoteRecord> = {
             message.cost = Cost.decode(reader, reader.uint32());
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2153,6 +2169,7 @@ export const VoteRecord: MessageFns<VoteRecord> = {
         : "",
       worker: isSet(object.worker) ? globalThis.String(object.worker) : "",
       cost: isSet(object.cost) ? Cost.fromJSON(object.cost) : undefined,
+      text: isSet(object.text) ? globalThis.String(object.text) : "",
     };
   },
 
@@ -2194,6 +2211,9 @@ export const VoteRecord: MessageFns<VoteRecord> = {
     if (message.cost !== undefined) {
       obj.cost = Cost.toJSON(message.cost);
     }
+    if (message.text !== "") {
+      obj.text = message.text;
+    }
     return obj;
   },
 
@@ -2214,6 +2234,7 @@ export const VoteRecord: MessageFns<VoteRecord> = {
     message.judgeVersion = object.judgeVersion ?? "";
     message.worker = object.worker ?? "";
     message.cost = (object.cost !== undefined && object.cost !== null) ? Cost.fromPartial(object.cost) : undefined;
+    message.text = object.text ?? "";
     return message;
   },
 };
