@@ -48,8 +48,7 @@ describe("the defaults", () => {
   });
   test("listen on loopback only", () => {
     const { grpc, metrics } = compileCovoteConfig();
-    for (const address of [grpc.address, metrics.host])
-      expect(address).toMatch(/^127\.0\.0\.1/);
+    for (const address of [grpc.address, metrics.host]) expect(address).toMatch(/^127\.0\.0\.1/);
   });
   test("each field has a sentence, a default, and a bound where it is a number", () => {
     expect(fields.length).toBeGreaterThan(30);
