@@ -4,7 +4,9 @@
  * - Votes that arrive within `lingerMs` of each other, up to `batch`, travel in one request.
  * - A request that is too large for a message is split: long texts make a few votes as heavy as a batch.
  * - A request that is not answered within `patienceMs` is asked again, with twice the patience, so that a meta RM
- *   that died with it costs that time and not the judgment's; where nobody listens, nobody is waited for.
+ *   that died with it costs that time and not the judgment's.
+ * - Where nobody listens, `patienceMs` is waited for one that is being restarted: votes with a meta score and votes
+ *   without should not mix for that. It is waited once: until one answers again, later votes are not held up.
  * - Always answers: a vote that cannot be scored in time, or at all, gets null, and is tallied as a vote
  *   without a meta score.
  */
@@ -49,6 +51,8 @@ export function createMetaClient(
 ): MetaClient {
   let waiting: Waiting[] = [];
   let lingering = false;
+  /** Since when nobody listens, on the monotonic clock; null: somebody does, as far as is known. */
+  let absentSince: number | null = null;
 
   const flush = (): void => {
     lingering = false;
@@ -78,18 +82,29 @@ export function createMetaClient(
   const ask = async (batch: readonly Waiting[]): Promise<MetaScoreResponse> => {
     const deadlineAtMs = Math.max(...batch.map((w) => w.deadlineAtMs));
     const request = metaScoreRequestCodec.encode({ items: batch.map((w) => w.item), deadlineAtMs });
-    for (let patienceMs = options.patienceMs; ; patienceMs *= 2) {
+    for (let patienceMs = options.patienceMs; ; ) {
       const timeoutMs = Math.min(patienceMs, deadlineAtMs - clock.now());
       try {
         const reply = await bus.request(bus.subjects.metaScores(), request, { timeoutMs });
+        absentSince = null;
         return metaScoreResponseCodec.decode(reply);
       } catch (thrown) {
         const error = CovoteError.from(thrown);
-        const worthAnother = error.code === "deadline_exceeded" || error.code === "overloaded";
-        if (!worthAnother || clock.now() + retryPauseMs >= deadlineAtMs) throw error;
+        if (!worthAnother(error) || clock.now() + retryPauseMs >= deadlineAtMs) throw error;
+        if (error.code !== "unavailable") patienceMs *= 2;
         await clock.sleep(Math.max(retryPauseMs, error.retryAfterMs ?? 0));
       }
     }
+  };
+
+  const worthAnother = ({ code }: CovoteError): boolean => {
+    if (code === "unavailable") {
+      absentSince ??= clock.monotonic();
+      return clock.monotonic() + retryPauseMs - absentSince <= options.patienceMs;
+    }
+    const someoneListens = code === "deadline_exceeded" || code === "overloaded";
+    if (someoneListens) absentSince = null;
+    return someoneListens;
   };
 
   return {

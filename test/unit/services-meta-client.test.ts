@@ -79,12 +79,33 @@ test("a batch that is too large for a message travels in parts; a vote that is t
   expect(requests).toEqual([["a", "b", "c"], ["a", "b"], ["c"], ["a"], ["b"]]);
 });
 
-test("where nobody listens, the answer is null at once", async () => {
-  const { clock, client, requests } = setUp(() => Promise.reject(new CovoteError("unavailable", "nobody")));
-  const vote = client.score(item("a"), 10_000);
+test("where nobody listens, patience is spent once; later votes are not held up, until one answers again", async () => {
+  let away = true;
+  const { clock, client, requests } = setUp((request, timeoutMs) =>
+    away ? Promise.reject(new CovoteError("unavailable", "nobody")) : scored(request, timeoutMs),
+  );
+  const ask = (id: string) => client.score(item(id), 10_000);
+  const first = ask("a");
+  await clock.advance(102);
+  expect(await first).toEqual({ logit: null, version: "" });
+  const asked = requests.length;
+  expect(asked).toBeGreaterThan(1);
+
+  const second = ask("b");
   await clock.advance(2);
-  expect(await vote).toEqual({ logit: null, version: "" });
-  expect(requests).toHaveLength(1);
+  expect((await second).logit).toBeNull();
+  expect(requests).toHaveLength(asked + 1);
+
+  away = false;
+  const third = ask("c");
+  await clock.advance(2);
+  expect((await third).logit).toBe(1);
+  away = true;
+  const fourth = ask("d");
+  await clock.advance(2);
+  away = false;
+  await clock.advance(100);
+  expect((await fourth).logit).toBe(1);
 });
 
 test("a meta RM that died with a request is asked again, with growing patience, until the deadline", async () => {
