@@ -28,11 +28,14 @@ function postcardsPrompts(seed: number): PromptSource {
 
 function filePrompts(path: string, seed: number): PromptSource {
   const queries = readQueries(path);
+  const orderOf = (round: number) => createRandom(seedFrom(seed, "round", round)).shuffle(queries);
+  // The last round asked for: shuffling a large file for each of its groups would be felt.
+  let last = { round: 0, order: orderOf(0) };
   return {
     query: (index) => {
       const round = Math.floor(index / queries.length);
-      const order = createRandom(seedFrom(seed, "round", round)).shuffle(queries);
-      return order[index % queries.length] ?? [];
+      if (round !== last.round) last = { round, order: orderOf(round) };
+      return last.order[index % queries.length] ?? [];
     },
   };
 }

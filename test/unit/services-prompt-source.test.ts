@@ -39,6 +39,10 @@ test("queries of a file come once per round, in an order that the seed decides",
   for (let n = 0; n < 5; n++) expect([...round(n)].sort()).toEqual(["a", "b", "c"]);
   const orders = new Set([0, 1, 2, 3, 4, 5, 6, 7].map((n) => round(n).join("")));
   expect(orders.size).toBeGreaterThan(1);
+  // Whatever was asked before.
+  const forwards = [0, 4, 8].map((i) => source.query(i));
+  expect([8, 4, 0].map((i) => openPromptSource(path, 3).query(i)).reverse()).toEqual(forwards);
+  expect([8, 4, 0].map((i) => source.query(i)).reverse()).toEqual(forwards);
 });
 
 test.each([
