@@ -1,8 +1,9 @@
 /**
  * The cluster as processes of this machine: one per service, several grm-workers. They are supervised, write
- * their logs into the run's folder, and talk over NATS alone.
+ * their logs into the run's folder, and talk over NATS alone. Their configurations hold the NATS password, so they
+ * are removed at the stop.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openBus } from "../../lib/bus/open-bus.js";
 import { withAckWait } from "../../lib/bus/queues.js";
@@ -31,9 +32,11 @@ export async function openProcessCluster(options: ProcessClusterOptions): Promis
   const failed = deferred<never>();
   failed.promise.catch(() => undefined);
   for (const folder of ["config", "logs"]) mkdirSync(join(dir, folder), { recursive: true });
+  const configOf = (id: string): string => join(dir, "config", `${id}.json`);
+  let stopped = false;
 
   const writeConfig = (id: string, ports: Ports): string => {
-    const file = join(dir, "config", `${id}.json`);
+    const file = configOf(id);
     writeFileSync(file, JSON.stringify(childConfig(config, natsUrl, ports), null, 2), { mode: 0o600 });
     return file;
   };
@@ -66,6 +69,7 @@ export async function openProcessCluster(options: ProcessClusterOptions): Promis
   // A process that is restarted has to be found where it was.
   for (const { id, ready } of children) {
     void ready.then(({ grpc, metrics }) => {
+      if (stopped) return;
       const { port } = parseListenAddress("metrics", metrics);
       writeConfig(id, { grpc: grpc ?? "127.0.0.1:0", metricsPort: port });
     }, ignoreFailure);
@@ -73,9 +77,11 @@ export async function openProcessCluster(options: ProcessClusterOptions): Promis
 
   const stopChildren = async (): Promise<void> => {
     for (const service of stopOrder) {
-      const stopped = children.filter((child) => child.service === service);
-      await Promise.all(stopped.map((child) => child.stop()));
+      const these = children.filter((child) => child.service === service);
+      await Promise.all(these.map((child) => child.stop()));
     }
+    stopped = true;
+    for (const { id } of children) rmSync(configOf(id), { force: true });
   };
   const open = async () => {
     const [rewards, policy] = await Promise.all([addressOf(aggregator), addressOf(sampler)]);

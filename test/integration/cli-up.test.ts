@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -146,8 +146,12 @@ describe("covote up", () => {
     expect((await score(rewards)).code).toBe(0);
     const status = JSON.parse((await covote(["status", "--address", rewards, "--json"])).out);
     expect((status as { services: object[] }).services).toHaveLength(5);
+    const configs = (): string[] => readdirSync(join(data, "config"));
+    expect(configs()).toHaveLength(5);
     const { code, err } = await cluster.end();
     expect([code, err]).toEqual([0, ""]);
+    // They hold the password of NATS.
+    expect(configs()).toEqual([]);
   }, 60_000);
 
   test("a used port is refused before anything is started or written", async () => {
