@@ -14,11 +14,12 @@ import type { ScoreTask } from "./input.js";
 export interface Scored {
   task: ScoreTask;
   outcome: ScoreResponse;
-  judgment: Judgment;
+  /** The votes behind the rewards; null when the service could not be asked about them any more. */
+  judgment: Judgment | null;
 }
 
 export interface RewardClient {
-  /** Rejects with a CovoteError. An overloaded service is asked again until the time is up. */
+  /** Rejects with a CovoteError when there are no rewards. An overloaded service is asked again until the time is up. */
   score(task: ScoreTask, options: JudgingOptions, signal: AbortSignal): Promise<Scored>;
   close(): void;
 }
@@ -62,9 +63,14 @@ export function createRewardClient(address: string, clock: Clock): RewardClient 
         }
       };
       const outcome = await ask();
-      const { judgment } = await client.unary(getJudgment, { judgmentId: outcome.judgmentId }, { signal });
-      if (judgment === undefined)
-        throw new CovoteError("internal", `judgment ${outcome.judgmentId} has no record`);
+      // Rewards in hand are not thrown away for want of their votes.
+      const judgment = await client
+        .unary(getJudgment, { judgmentId: outcome.judgmentId }, { signal })
+        .then((answer) => answer.judgment ?? null)
+        .catch((thrown: unknown) => {
+          if (signal.aborted) throw thrown;
+          return null;
+        });
       return { task, outcome, judgment };
     },
     close: () => client.close(),

@@ -21,9 +21,9 @@ export function renderScored(
     "",
     ...labelled(task.id === null ? "query" : `query ${task.id}`, query, width, style),
     "",
-    ...rewardLines(task.responses, outcome.rewards, judgment.votes, width, style),
+    ...rewardLines(task.responses, outcome.rewards, judgment?.votes ?? [], width, style),
     "",
-    ...voteLines(judgment.votes, task.responses.length, width, style),
+    ...voteLines(judgment?.votes ?? null, task.responses.length, width, style),
     "",
     ...closing({ task, outcome, judgment }, width, style),
     "",
@@ -63,11 +63,12 @@ function rewardLines(
 }
 
 function voteLines(
-  votes: readonly VoteRecord[],
+  votes: readonly VoteRecord[] | null,
   responses: number,
   width: number,
   style: TextStyle,
 ): string[] {
+  if (votes === null) return [style.dim("  the service could not be asked about the votes")];
   if (votes.length === 0) return [style.dim("  no votes came in")];
   const scores = (vote: VoteRecord): string => scoresOf(vote, responses);
   const scoresWidth = Math.max(6, ...votes.map((vote) => scores(vote).length));
@@ -110,10 +111,9 @@ function closing({ outcome, judgment }: Scored, width: number, style: TextStyle)
   const { cost, latencyMs, partial, judgeVersion, judgmentId } = outcome;
   const cut = partial ? " Cut short by the deadline: the best answer so far." : "";
   const version = judgeVersion === "" ? "" : ` by ${judgeVersion}`;
-  const { metaKeep, metaVersion } = judgment;
-  const meta =
-    metaKeep > 0 && metaVersion === "" ? " The meta reward model did not answer: plain voting." : "";
-  const votes = plural(cost?.votes ?? judgment.votes.length, "vote");
+  const plain = judgment !== null && judgment.metaKeep > 0 && judgment.metaVersion === "";
+  const meta = plain ? " The meta reward model did not answer: plain voting." : "";
+  const votes = plural(cost?.votes ?? judgment?.votes.length ?? 0, "vote");
   const said = `${votes} in ${latency(latencyMs)}${version}. Judgment ${judgmentId}.${meta}${cut}`;
   return wrapWords(said, width - 2).map((line) => `  ${style.dim(line)}`);
 }
@@ -134,7 +134,7 @@ export function scoredForMachines({ task, outcome, judgment }: Scored): object {
     })),
     partial: outcome.partial,
     judge_version: outcome.judgeVersion,
-    meta_version: judgment.metaVersion === "" ? null : judgment.metaVersion,
+    meta_version: judgment?.metaVersion || null,
     latency_ms: outcome.latencyMs,
     cost: {
       votes: cost?.votes ?? 0,
@@ -143,18 +143,24 @@ export function scoredForMachines({ task, outcome, judgment }: Scored): object {
       completion_tokens: cost?.completionTokens ?? 0,
       engine_ms: cost?.engineMs ?? 0,
     },
-    votes: judgment.votes.map((vote) => ({
-      vote_id: vote.voteId,
-      order: vote.order,
-      scores: vote.scores.length === 0 ? null : vote.scores,
-      null_reason: fromWireNullReason(vote.nullReason) ?? null,
-      failure: vote.failure === "" ? null : vote.failure,
-      principles: vote.principles,
-      critique: vote.critique,
-      meta_score: vote.metaScore ?? null,
-      kept: vote.kept,
-      worker: vote.worker,
-    })),
+    votes: judgment?.votes.map(voteForMachines) ?? null,
+  };
+}
+
+function voteForMachines(vote: VoteRecord): object {
+  return {
+    vote_id: vote.voteId,
+    order: vote.order,
+    scores: vote.scores.length === 0 ? null : vote.scores,
+    null_reason: fromWireNullReason(vote.nullReason) ?? null,
+    failure: vote.failure === "" ? null : vote.failure,
+    // What the model wrote, where no scores could be read from it.
+    text: vote.text === "" ? null : vote.text,
+    principles: vote.principles,
+    critique: vote.critique,
+    meta_score: vote.metaScore ?? null,
+    kept: vote.kept,
+    worker: vote.worker,
   };
 }
 

@@ -6,13 +6,24 @@ import { createRewardClient, type RewardClient, type Scored } from "../../cli/sc
 import { type JudgingCluster, openJudgingCluster } from "../../cli/score/judging-cluster.js";
 import { scoreAll } from "../../cli/score/score.js";
 import { systemClock } from "../../lib/core/clock.js";
+import { deadlineIn } from "../../lib/core/deadline.js";
 import { CovoteError } from "../../lib/core/errors.js";
+import { silentLogger } from "../../lib/core/logger.js";
 import type { GenerateRequest } from "../../lib/engine/engine.js";
 import { createSimulatedEngine } from "../../lib/engine/simulated.js";
 import { postcardsJudgment } from "../../lib/engine/simulated-judge.js";
 import { createSimulatedScalarEngine } from "../../lib/engine/simulated-scalar.js";
 import { compileCovoteConfig } from "../../lib/host/covote-config.js";
-import { JudgingOptions } from "../../lib/wire/gen/covote/v1/reward.js";
+import { createGrpcServer, type GrpcService } from "../../lib/host/grpc.js";
+import { bidi, serverStream, unary } from "../../lib/host/grpc-call.js";
+import { createHealth } from "../../lib/host/health.js";
+import { formatAddress } from "../../lib/host/listen.js";
+import {
+  JudgingOptions,
+  type Judgment,
+  RewardServiceService,
+  ScoreResponse,
+} from "../../lib/wire/gen/covote/v1/reward.js";
 import { type ModelFolders, writePostcardsModels } from "../support/postcards-models.js";
 import { covote, fakeTerminal } from "../support/terminal.js";
 
@@ -57,10 +68,16 @@ describe("score, on judging services with a simulated reward model", () => {
     await cluster.stop();
   });
 
-  const ask = async (responses: string[], options: Partial<JudgingOptions> = {}): Promise<Scored> => {
+  const ask = async (
+    responses: string[],
+    options: Partial<JudgingOptions> = {},
+  ): Promise<Scored & { judgment: Judgment }> => {
     const task = { id: null, query: [{ role: "user" as const, content: "query" }], responses };
     const { signal } = new AbortController();
-    return client.score(task, JudgingOptions.fromPartial({ votes: 2, metaKeep: 0, ...options }), signal);
+    const judging = JudgingOptions.fromPartial({ votes: 2, metaKeep: 0, ...options });
+    const { judgment, ...scored } = await client.score(task, judging, signal);
+    if (judgment === null) throw new Error("the rewards came without their votes");
+    return { ...scored, judgment };
   };
 
   test("rewards come in the order of the responses, with every vote behind them", async () => {
@@ -116,6 +133,36 @@ describe("score, on judging services with a simulated reward model", () => {
     ]);
   });
 });
+
+test("a service that dies between the rewards and their votes: the rewards are answered", async () => {
+  const outcome = ScoreResponse.fromPartial({ judgmentId: "j", rewards: [{ value: 7 }] });
+  const rewards: GrpcService = {
+    definition: RewardServiceService,
+    implementation: {
+      score: unary(async () => outcome),
+      getJudgment: unary(() => Promise.reject(new CovoteError("unavailable", "records cannot be read now"))),
+      scoreStream: bidi(none),
+      watch: serverStream(none),
+    },
+  };
+  const clock = systemClock();
+  const address = { host: "127.0.0.1", port: 0 };
+  const server = await createGrpcServer({
+    ...{ address, services: [rewards], log: silentLogger, health: createHealth(), clock },
+  });
+  const client = createRewardClient(formatAddress(server.address), clock);
+  try {
+    const task = { id: null, query: [{ role: "user" as const, content: "query" }], responses: ["good"] };
+    const { signal } = new AbortController();
+    const scored = await client.score(task, JudgingOptions.fromPartial({ votes: 1 }), signal);
+    expect(scored).toMatchObject({ outcome: { rewards: [{ value: 7 }] }, judgment: null });
+  } finally {
+    client.close();
+    await server.stop(deadlineIn(clock, 500));
+  }
+});
+
+async function* none(): AsyncIterable<never> {}
 
 describe("covote score", () => {
   let models: ModelFolders;

@@ -107,8 +107,18 @@ describe("score, for people", () => {
   test("a meta reward model that did not answer is no secret", () => {
     const answer = scored([reward(8), reward(2)], [vote("a", { metaScore: undefined })]);
     expect(shown(answer)).not.toContain("plain voting");
-    answer.judgment.metaVersion = "";
-    expect(shown(answer, 200)).toContain("The meta reward model did not answer: plain voting.");
+    const judgment = Judgment.fromPartial({ ...answer.judgment, metaVersion: "" });
+    expect(shown({ ...answer, judgment }, 200)).toContain(
+      "The meta reward model did not answer: plain voting.",
+    );
+  });
+
+  test("rewards whose votes could not be fetched are shown, and the lack is said", () => {
+    const answer = { ...scored([reward(8.5), reward(undefined)], []), judgment: null };
+    const text = shown(answer);
+    expect(text).toMatch(/^ {4}1 {2}8\.50 ± 0\.50 /m);
+    expect(text).toContain("the service could not be asked about the votes");
+    expect(scoredForMachines(answer)).toMatchObject({ rewards: [{ value: 8.5 }, {}], votes: null });
   });
 
   test("a partial answer says so", () => {
@@ -147,6 +157,7 @@ test("score, for machines: null stays null, with its reason; failed votes have n
     kept: false,
     nullReason: NullReason.UNPARSABLE,
     failure: "empty: nothing",
+    text: "hm",
     metaScore: undefined,
   });
   expect(scoredForMachines(scored([reward(undefined), reward(2)], [failed]))).toMatchObject({
@@ -156,7 +167,10 @@ test("score, for machines: null stays null, with its reason; failed votes have n
       { value: 2, null_reason: null, sum: 4, spread: 0.5, agreement: 1, votes_kept: 2 },
     ],
     votes: [
-      { scores: null, null_reason: "unparsable", failure: "empty: nothing", meta_score: null, kept: false },
+      {
+        ...{ scores: null, null_reason: "unparsable", failure: "empty: nothing", text: "hm" },
+        ...{ meta_score: null, kept: false },
+      },
     ],
   });
 });
