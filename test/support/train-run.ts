@@ -3,7 +3,7 @@
  *
  * Everything waits on what the run writes, with a deadline; what is still alive at the end is killed.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -123,7 +123,7 @@ export function startTrain(options: TrainRunOptions): TrainRun {
     steps,
     step: (number) =>
       until(`step ${number}`, () => ((steps().at(-1) ?? 0) >= number ? true : null)).then(() => undefined),
-    service: (id) => until(`${id} was started`, () => matching(`\0--id\0${id}\0`)[0] ?? null),
+    service: (id) => until(`${id} was started`, () => matching(` --id ${id} `)[0] ?? null),
     nats: () => until("nats-server was started", () => matching("nats-server")[0] ?? null),
     processes: () => matching(""),
     [Symbol.asyncDispose]: async () => {
@@ -154,20 +154,13 @@ export async function allEnded(run: Pick<TrainRun, "processes">, withinMs: numbe
   }
 }
 
-/** Processes whose command line names the folder, with their command lines (words end in NUL). */
+/** Processes whose command line names the folder, with their command lines. */
 function processesWith(folder: string): [pid: number, command: string][] {
-  const found: [number, string][] = [];
-  for (const name of readdirSync("/proc")) {
-    const pid = Number(name);
-    if (!Number.isInteger(pid) || pid === process.pid) continue;
-    try {
-      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-      if (command.includes(`${folder}/`)) found.push([pid, command]);
-    } catch {
-      // It ended while we looked.
-    }
-  }
-  return found;
+  const listed = execFileSync("ps", ["-axww", "-o", "pid=,args="], { encoding: "utf8" }).split("\n");
+  return listed
+    .filter((line) => line.includes(`${folder}/`))
+    .map((line): [number, string] => [Number.parseInt(line, 10), line])
+    .filter(([pid]) => pid !== process.pid);
 }
 
 function exitOf(child: ChildProcess): Promise<Exit> {
