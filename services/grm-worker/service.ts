@@ -16,6 +16,7 @@ import { CovoteError, invalid } from "../../lib/core/errors.js";
 import { isId } from "../../lib/core/ids.js";
 import type { Logger } from "../../lib/core/logger.js";
 import { nullReasonOfError } from "../../lib/core/null-reason.js";
+import { parseTraceparent } from "../../lib/core/trace-context.js";
 import type { GenerativeEngine } from "../../lib/engine/engine.js";
 import { isChatMessage } from "../../lib/grm/chat.js";
 import type { Grammar } from "../../lib/grm/grammar.js";
@@ -77,7 +78,8 @@ export async function startGrmWorker(
   const openReport = (ballot: Ballot) => {
     const sent: Uint8Array[] = [];
     let epoch = bus.epoch;
-    const say = (data: Uint8Array): void => bus.publish(ballot.replySubject, data);
+    const { replySubject, traceparent } = ballot;
+    const say = (data: Uint8Array): void => bus.publish(replySubject, data, { traceparent });
     return {
       vote: (vote: Vote): void => {
         meter.cast(vote);
@@ -144,8 +146,14 @@ export async function startGrmWorker(
   const handle = async (item: WorkItem): Promise<void> => {
     const ballot = ballotCodec.decode(item.data);
     checkBallot(ballot, bus);
+    const about = {
+      judgment_id: ballot.judgmentId,
+      ballot_id: ballot.ballotId,
+      trace_id: parseTraceparent(ballot.traceparent)?.traceId,
+    };
     if (ballot.deadlineAtMs <= clock.now()) {
       meter.expired(ballot.tickets.length);
+      log.debug(about, "the ballot's deadline has passed; it is not voted on");
       return;
     }
     const report = openReport(ballot);
@@ -163,7 +171,12 @@ export async function startGrmWorker(
     const failure = await castAll(ballot, prompt, report, item.signal);
     if (failure?.code === "unavailable") intake.engineFailed();
     if (failure !== null) {
-      if (item.deliveryCount < maxAttempts) throw failure;
+      const tried = { ...about, delivery: item.deliveryCount, error: failure };
+      if (item.deliveryCount < maxAttempts) {
+        log.debug(tried, "the ballot is given back for another worker");
+        throw failure;
+      }
+      log.warn(tried, "the ballot is given up; its votes are reported as failed");
       refuse(failure);
     }
     if (item.signal.aborted) throw new CovoteError("unavailable", "the worker is stopping");

@@ -149,7 +149,7 @@ function createBehaviour(
       responses: order.map((i) => task.texts[i] ?? ""),
       judgmentText: vote.text,
     };
-    void meta.score(item, task.deadlineAtMs).then(({ logit, version }) => {
+    void meta.score(item, task.deadlineAtMs, task.traceparent).then(({ logit, version }) => {
       self.offer({ t: "meta", scores: new Map([[vote.voteId, logit]]), version });
     });
   };

@@ -25,8 +25,11 @@ export interface MetaVerdict {
 }
 
 export interface MetaClient {
-  /** Never rejects. `deadlineAtMs` in milliseconds since the epoch. */
-  score(item: MetaScoreItem, deadlineAtMs: number): Promise<MetaVerdict>;
+  /**
+   * Never rejects. `deadlineAtMs` in milliseconds since the epoch. Of a batch of several judgments the request
+   * carries the trace of the first.
+   */
+  score(item: MetaScoreItem, deadlineAtMs: number, traceparent?: string): Promise<MetaVerdict>;
 }
 
 export interface MetaClientOptions {
@@ -38,6 +41,7 @@ export interface MetaClientOptions {
 interface Waiting {
   item: MetaScoreItem;
   deadlineAtMs: number;
+  traceparent: string;
   resolve: (verdict: MetaVerdict) => void;
 }
 
@@ -82,10 +86,11 @@ export function createMetaClient(
   const ask = async (batch: readonly Waiting[]): Promise<MetaScoreResponse> => {
     const deadlineAtMs = Math.max(...batch.map((w) => w.deadlineAtMs));
     const request = metaScoreRequestCodec.encode({ items: batch.map((w) => w.item), deadlineAtMs });
+    const traceparent = batch[0]?.traceparent ?? "";
     for (let patienceMs = options.patienceMs; ; ) {
       const timeoutMs = Math.min(patienceMs, deadlineAtMs - clock.now());
       try {
-        const reply = await bus.request(bus.subjects.metaScores(), request, { timeoutMs });
+        const reply = await bus.request(bus.subjects.metaScores(), request, { timeoutMs, traceparent });
         absentSince = null;
         return metaScoreResponseCodec.decode(reply);
       } catch (thrown) {
@@ -108,9 +113,9 @@ export function createMetaClient(
   };
 
   return {
-    score: (item, deadlineAtMs) =>
+    score: (item, deadlineAtMs, traceparent = "") =>
       new Promise((resolve) => {
-        waiting.push({ item, deadlineAtMs, resolve });
+        waiting.push({ item, deadlineAtMs, traceparent, resolve });
         if (waiting.length >= options.batch) flush();
         else if (!lingering) {
           lingering = true;

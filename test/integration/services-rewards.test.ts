@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { publishModel } from "../../lib/bus/model-versions.js";
+import type { NatsBus } from "../../lib/bus/open-bus.js";
 import { systemClock } from "../../lib/core/clock.js";
 import { deferred } from "../../lib/core/deferred.js";
 import type { CovoteError } from "../../lib/core/errors.js";
@@ -251,22 +252,21 @@ describe("deadlines, cancels and limits", () => {
   test("a ballot whose cancel never came frees the engine's slots at its deadline", async () => {
     const engine = votingEngine({ failures: { hang: 1 } });
     await using cluster = await openRewardCluster({ nats, engines: [engine] });
-    const { bus } = cluster;
-    const ballot = {
-      ballotId: "lost:0:0",
-      judgmentId: "lost",
-      replySubject: bus.subjects.votes(bus.id),
-      query: scoreRequest().query,
-      responses: ["good 2", "good 8"],
-      tickets: [{ voteId: "lost:0:0:0", seed: 1 }],
-      temperature: 1,
-      deadlineAtMs: systemClock().now() + 1000,
-      judgeVersion: "",
-      traceparent: "",
-    };
-    await bus.enqueue("ballots", ballotCodec.encode(ballot), { id: "lost-0", subjectToken: "hi" });
+    await enqueueBallot(cluster.bus, systemClock().now() + 1000);
     await until("the vote runs", () => engine.stats().running === 1);
     await until("the slot is free", () => engine.stats().running === 0);
+  });
+
+  test("a vote travels with the trace of its ballot", async () => {
+    await using cluster = await openRewardCluster({ nats, engines: [votingEngine()] });
+    const { bus } = cluster;
+    const traces: (string | undefined)[] = [];
+    bus.subscribe(bus.subjects.votes(bus.id), {}, (_vote, meta) => void traces.push(meta.traceparent));
+    await bus.flush();
+    const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    await enqueueBallot(bus, systemClock().now() + 10_000, trace);
+    await until("the vote is there", () => traces.length > 0);
+    expect(traces[0]).toBe(trace);
   });
 
   test("a client that cancels does not end the judgment of another one", async () => {
@@ -296,6 +296,23 @@ describe("deadlines, cancels and limits", () => {
     expect(values(await score(cluster, scoreRequest({ requestId: "second" })))).toEqual([3, 9, 6]);
   });
 });
+
+/** A ballot of no judgment that an aggregator knows; its vote comes to this bus. */
+async function enqueueBallot(bus: NatsBus, deadlineAtMs: number, traceparent = ""): Promise<void> {
+  const ballot = {
+    ballotId: "lost:0:0",
+    judgmentId: "lost",
+    replySubject: bus.subjects.votes(bus.id),
+    query: scoreRequest().query,
+    responses: ["good 2", "good 8"],
+    tickets: [{ voteId: "lost:0:0:0", seed: 1 }],
+    temperature: 1,
+    deadlineAtMs,
+    judgeVersion: "",
+    traceparent,
+  };
+  await bus.enqueue("ballots", ballotCodec.encode(ballot), { id: "lost-0", subjectToken: "hi" });
+}
 
 describe("engines that fail", () => {
   test("votes of a dead engine are cast by another worker", async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Bus } from "../../lib/bus/bus.js";
+import type { Bus, RequestOptions } from "../../lib/bus/bus.js";
 import { createSubjects } from "../../lib/bus/subjects.js";
 import { createManualClock } from "../../lib/core/clock.js";
 import { CovoteError } from "../../lib/core/errors.js";
@@ -20,9 +20,11 @@ type Answer = (request: MetaScoreRequest, timeoutMs: number) => Promise<Uint8Arr
 function setUp(answer: Answer) {
   const clock = createManualClock(0);
   const requests: string[][] = [];
+  const traces: string[] = [];
   const bus = {
     subjects: createSubjects("test"),
-    request: (_subject: string, data: Uint8Array, { timeoutMs }: { timeoutMs: number }) => {
+    request: (_subject: string, data: Uint8Array, { timeoutMs, traceparent = "" }: RequestOptions) => {
+      traces.push(traceparent);
       const request = metaScoreRequestCodec.decode(data);
       requests.push(request.items.map((each) => each.voteId));
       return answer(request, timeoutMs);
@@ -32,7 +34,7 @@ function setUp(answer: Answer) {
     { bus, clock, log: silentLogger },
     { batch: 3, lingerMs: 2, patienceMs: 100 },
   );
-  return { clock, client, requests };
+  return { clock, client, requests, traces };
 }
 
 const scored: Answer = async ({ items }) =>
@@ -48,6 +50,14 @@ test("votes that come close together travel together, a full batch at once", asy
   await clock.advance(2);
   expect(requests).toEqual([["a", "b", "c"], ["d"]]);
   expect(await Promise.all(votes)).toEqual(Array.from({ length: 4 }, () => ({ logit: 1, version: "m-1" })));
+});
+
+test("a request carries the trace of the judgment whose vote came first", async () => {
+  const { clock, client, traces } = setUp(scored);
+  const votes = ["t-1", "t-2"].map((trace) => client.score(item("a"), 10_000, trace));
+  await clock.advance(2);
+  await Promise.all(votes);
+  expect(traces).toEqual(["t-1"]);
 });
 
 test("an item that the meta RM could not score, or that it mixed up, stays without a score", async () => {
