@@ -187,12 +187,15 @@ async function trainToEnd(
   return ledger;
 }
 
-/** What ended a run from outside does not end it for good. */
-function resumable(thrown: unknown, folder: RunFolder): unknown {
+/**
+ * What ended a run from outside does not end it for good. `unavailable` becomes `cancelled`: the run had begun, and
+ * its exit code must not say that it could not start.
+ */
+export function resumable(thrown: unknown, folder: Pick<RunFolder, "records" | "file" | "path">): unknown {
   if (!(thrown instanceof CovoteError) || !hasBegun(folder)) return thrown;
   const { code, message } = thrown;
   if (code !== "cancelled" && code !== "unavailable") return thrown;
-  return new CovoteError(code, `${message}; go on with covote train --resume ${folder.path}`, {
+  return new CovoteError("cancelled", `${message}; go on with covote train --resume ${folder.path}`, {
     cause: thrown,
   });
 }
