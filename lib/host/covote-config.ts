@@ -163,7 +163,7 @@ const metaRm = z.strictObject({
     .max(3_600_000)
     .default(5000)
     .describe(
-      "A micro-batch without its scores for so long is asked for again, in milliseconds; doubles each time.",
+      "A micro-batch without its scores for so long is asked for again, in milliseconds; doubles each time. Also how long an absent meta reward model is waited for, once.",
     ),
 });
 
