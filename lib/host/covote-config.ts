@@ -209,7 +209,7 @@ const training = z.strictObject({
     .describe(
       `Queries to train on: a JSONL file of {"query": text or messages}, or "${shippedCheckpoint}" for the demo world.`,
     ),
-  steps: z.int().min(1).max(1_000_000).default(150).describe("Optimiser steps of the run."),
+  steps: z.int().min(1).max(1_000_000).default(120).describe("Optimiser steps of the run."),
   groupsPerStep: z.int().min(1).max(4096).default(24).describe("Groups that one step learns from."),
   groupSize: z.int().min(2).max(64).default(8).describe("Responses sampled to one query (G)."),
   learningRate: z.number().gt(0).max(1).default(6e-4).describe("Highest learning rate of AdamW."),
