@@ -5,9 +5,10 @@
  * - `votes_per_s_ratio`: votes a second from Score call to answer, with engines that take no time, against what
  *   JetStream alone does with messages of the size of a vote. Both in turn, in one process: a ratio of medians.
  * - `heap_growth_mb`: heap in use after 200,000 of those votes against before, both after full collections.
- * - `added_latency_ms`: Score calls for one vote, Poisson arrivals at half of what the cluster can take; the
- *   time from call to answer, less the time that its engine spent on it. Waiting anywhere counts as added.
- *   `added_latency_group_ms`: the same for whole groups, less the time of their slowest vote.
+ * - `added_latency_ms`: Score calls for one vote, Poisson arrivals that keep half of the fleet's slots busy (the
+ *   fleet of `utilisation`); the time from call to answer, less the time that its engine spent on it. Waiting
+ *   anywhere counts as added. `added_latency_busy_ms`: the same at half of the calls that the two cores can take
+ *   when engines take no time; `added_latency_group_ms`: that for whole groups, less the time of their slowest vote.
  * - `utilisation`: 64 engines of 8 slots with log-normal latencies under more work than they can take; slot
  *   time taken against all there is, between ramp-up and drain.
  */
@@ -49,10 +50,11 @@ export const benchVotes: Bench = async (say) => {
   const nats = await startBenchNatsServer();
   try {
     const speed = await measureSpeed(nats, say);
-    const one = await measureAddedLatency(nats, single, say);
-    const whole = await measureAddedLatency(nats, group, say);
+    const one = await measureAddedLatency(nats, single, halfOfFleet(single), say);
+    const busy = await measureAddedLatency(nats, single, await halfOfCores(nats, single), say);
+    const whole = await measureAddedLatency(nats, group, await halfOfCores(nats, group), say);
     const utilisation = await measureUtilisation(nats, say);
-    return result(speed, one, whole, utilisation);
+    return result(speed, one, busy, whole, utilisation);
   } finally {
     await nats.stop();
   }
@@ -115,11 +117,21 @@ interface AddedLatency {
   delayP99: number;
 }
 
-async function measureAddedLatency(
-  nats: BenchNatsServer,
-  shape: GroupShape,
-  say: Say,
-): Promise<AddedLatency> {
+/** Calls that arrive, and the engines that serve them with half of their slots busy. */
+interface HalfLoad {
+  perS: number;
+  workers: number;
+  slots: number;
+  latency: { fixedMs: number; sigma: number };
+}
+
+function halfOfFleet(shape: GroupShape): HalfLoad {
+  const { workers, slots, latency } = fleet;
+  return { ...fleet, perS: (workers * slots) / 2 / meanSeconds(latency) / votesOf(shape) };
+}
+
+/** Half of the calls that the machine can take in a closed loop when engines take no time. */
+async function halfOfCores(nats: BenchNatsServer, shape: GroupShape): Promise<HalfLoad> {
   const instant = { natsUrl: nats.url, workers: 4, slots: 16, latency: {} };
   const capacity = await withCluster(instant, async (_, client) => {
     const load = { t: "closed", inFlight: groupsInFlight, shape, calls: capacityCalls } as const;
@@ -127,17 +139,34 @@ async function measureAddedLatency(
     return capacityCalls / (await client.run({ ...load, seed: 2 })).seconds;
   });
   const perS = capacity / 2;
-  const votesPerCall = Math.ceil(shape.responses / 4) * shape.votes;
-  const meanS = (addedLatency.fixedMs / 1000) * Math.exp(addedLatency.sigma ** 2 / 2);
   const workers = 8;
-  // Half of the slots busy, too.
-  const slots = Math.max(8, Math.ceil((2 * perS * votesPerCall * meanS) / workers));
-  say(`added latency: ${whole(perS)} calls/s of ${votesPerCall} votes, ${workers} engines of ${slots} slots`);
+  const busySlots = perS * votesOf(shape) * meanSeconds(addedLatency);
+  return { perS, workers, slots: Math.max(8, Math.ceil((2 * busySlots) / workers)), latency: addedLatency };
+}
+
+function votesOf(shape: GroupShape): number {
+  return Math.ceil(shape.responses / 4) * shape.votes;
+}
+
+/** Mean of a log-normal latency whose median is `fixedMs`. */
+function meanSeconds({ fixedMs, sigma }: { fixedMs: number; sigma: number }): number {
+  return (fixedMs / 1000) * Math.exp(sigma ** 2 / 2);
+}
+
+async function measureAddedLatency(
+  nats: BenchNatsServer,
+  shape: GroupShape,
+  { perS, workers, slots, latency }: HalfLoad,
+  say: Say,
+): Promise<AddedLatency> {
+  say(
+    `added latency: ${whole(perS)} calls/s of ${votesOf(shape)} votes, ${workers} engines of ${slots} slots`,
+  );
   const slowestMs = new Map<string, number>();
   const served = (id: string, ms: number): void => {
     slowestMs.set(id, Math.max(ms, slowestMs.get(id) ?? 0));
   };
-  const options = { natsUrl: nats.url, workers, slots, latency: addedLatency, served };
+  const options = { natsUrl: nats.url, workers, slots, latency, served };
   return withCluster(options, async (_, client) => {
     const load = (seconds: number) => ({ t: "open", perS, shape, calls: Math.ceil(perS * seconds) }) as const;
     await client.run({ ...load(latencyWarmUpSeconds), seed: 3 });
@@ -191,7 +220,13 @@ async function withCluster<T>(
   }
 }
 
-function result(speed: Speed, one: AddedLatency, groups: AddedLatency, utilisation: number): BenchResult {
+function result(
+  speed: Speed,
+  one: AddedLatency,
+  busy: AddedLatency,
+  groups: AddedLatency,
+  utilisation: number,
+): BenchResult {
   const ms = (value: number): string => `${value.toFixed(2)} ms`;
   return {
     title: `votes: Score call → ballots → votes → tally → answer, nats-server ${speed.natsVersion}`,
@@ -206,6 +241,11 @@ function result(speed: Speed, one: AddedLatency, groups: AddedLatency, utilisati
         one.p50 <= 3,
       ),
       figure("added latency of a vote, p99", ms(one.p99), "at most 15 ms", one.p99 <= 15),
+      figure(
+        `the same at half of what the cores can take, ${whole(busy.callsPerS)} calls/s, p50`,
+        ms(busy.p50),
+      ),
+      figure("the same, p99", ms(busy.p99)),
       figure(
         `added latency of a group of ${votesPerGroup} votes, p50, at ${whole(groups.callsPerS)} calls/s`,
         ms(groups.p50),
@@ -233,6 +273,8 @@ function result(speed: Speed, one: AddedLatency, groups: AddedLatency, utilisati
       added_latency_ms: { p50: round(one.p50, 2), p99: round(one.p99, 2) },
       client_delay_ms: { p99: round(one.delayP99, 2) },
       added_latency_load_votes_per_s: round(one.callsPerS, 0),
+      added_latency_busy_ms: { p50: round(busy.p50, 2), p99: round(busy.p99, 2) },
+      added_latency_busy_load_votes_per_s: round(busy.callsPerS, 0),
       added_latency_group_ms: { p50: round(groups.p50, 2), p99: round(groups.p99, 2) },
       added_latency_group_load_votes_per_s: round(groups.callsPerS * votesPerGroup, 0),
       utilisation: round(utilisation, 3),
