@@ -158,7 +158,7 @@ const policy = z.strictObject({
 const grm = z.strictObject({
   checkpoint: checkpoint("generative reward model"),
   grammar: z
-    .enum(["postcards", "deepseek-grm"])
+    .enum(["postcards", "postcards-critique", "deepseek-grm"])
     .default("postcards")
     .describe("Format of the model's judgments, for prompts and for parsing."),
   slots: z.int().min(1).max(1024).default(64).describe("Votes that one worker generates side by side."),
