@@ -1,5 +1,5 @@
 /**
- * Asks a reward service for the votes on every item, a bounded number of items at a time.
+ * Asks a judge for the votes on every item, a bounded number of items at a time; and the reward service as a judge.
  *
  * - Each item is asked once for the most votes that any condition needs, and once more at temperature 0 for greedy.
  * - An item that the judge refuses (too long for its context, for example) is an answer; one that failed for a passing
@@ -9,41 +9,28 @@ import { setMaxListeners } from "node:events";
 import { CovoteError } from "../../lib/core/errors.js";
 import type { NullReason } from "../../lib/core/null-reason.js";
 import { seedFrom } from "../../lib/core/random.js";
-import type { AskedItem, AskedVote } from "../../lib/evaluation/asked-votes.js";
+import type { AskedItem, AskedVote, AskOptions } from "../../lib/evaluation/asked-votes.js";
+import type { Answer, ItemJudge } from "../../lib/evaluation/item-judge.js";
 import type { EvaluationItem } from "../../lib/evaluation/items.js";
 import { judgingLimits } from "../../lib/grm/limits.js";
 import { JudgingOptions, type Judgment, type VoteRecord } from "../../lib/wire/gen/covote/v1/reward.js";
 import { fromWireNullReason } from "../../lib/wire/null-reason.js";
 import type { RewardClient, Scored } from "../score/ask.js";
 
-export interface AskPlan {
-  votes: number;
-  /** Whether the meta RM is asked. */
-  meta: boolean;
-  greedy: boolean;
-  temperature: number;
-  seed: number;
-  panelLimit: number | null;
-  deadlineMs: number;
-  concurrency: number;
-}
-
-export type Answer =
-  /** `whole`: false when the deadline cut it short. */
-  { t: "asked"; asked: AskedItem; whole: boolean } | { t: "failed"; reason: string };
-
 export interface AskItemsOptions {
-  plan: AskPlan;
+  plan: AskOptions;
+  /** Items in flight. */
+  concurrency: number;
   digestOf(item: EvaluationItem): string;
   signal: AbortSignal;
   answered(item: EvaluationItem, answer: Answer): void;
 }
 
-/** Rejects when the service is gone or the signal is aborted. */
+/** Rejects when the judge is gone or the signal is aborted. */
 export async function askItems(
-  client: RewardClient,
+  judge: ItemJudge,
   items: readonly EvaluationItem[],
-  { plan, digestOf, signal, answered }: AskItemsOptions,
+  { plan, concurrency, digestOf, signal, answered }: AskItemsOptions,
 ): Promise<void> {
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
@@ -53,25 +40,31 @@ export async function askItems(
   const lane = async (): Promise<void> => {
     while (next < items.length) {
       const item = items[next++] as EvaluationItem;
-      const answer = await askItem(client, item, plan, digestOf(item), either);
+      const answer = await judge.ask(item, plan, digestOf(item), either);
       answered(item, answer);
     }
   };
   try {
-    await Promise.all(Array.from({ length: Math.min(plan.concurrency, items.length) }, lane));
+    await Promise.all(Array.from({ length: Math.min(concurrency, items.length) }, lane));
   } finally {
     stop.abort(new CovoteError("cancelled", "another item failed"));
   }
 }
 
-async function askItem(
+/** The reward service; `deadlineMs` is the time for one item. */
+export function serviceJudge(client: RewardClient, deadlineMs: number): ItemJudge {
+  return { ask: (item, plan, digest, signal) => askService(client, deadlineMs, item, plan, digest, signal) };
+}
+
+async function askService(
   client: RewardClient,
+  deadlineMs: number,
   item: EvaluationItem,
-  plan: AskPlan,
+  plan: AskOptions,
   digest: string,
   signal: AbortSignal,
 ): Promise<Answer> {
-  const { votes, meta, temperature, deadlineMs } = plan;
+  const { votes, meta, temperature } = plan;
   // Its own seed for each item: with one for all, every item would be judged by the same throws of the dice.
   const seed = seedFrom("eval", plan.seed, digest);
   const common = { seed, deadlineMs, panelLimit: panelLimitOf(item, plan) };
@@ -129,7 +122,7 @@ async function askItem(
 }
 
 /** All responses in one panel where the judge can show so many. */
-function panelLimitOf({ panelLimit, responses }: EvaluationItem, plan: AskPlan): number {
+function panelLimitOf({ panelLimit, responses }: EvaluationItem, plan: AskOptions): number {
   return panelLimit ?? plan.panelLimit ?? Math.min(responses.length, judgingLimits.panelLimit);
 }
 

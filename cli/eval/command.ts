@@ -12,6 +12,7 @@ import { styleFor } from "../run/display.js";
 import { createRewardClient } from "../score/ask.js";
 import { openTarget } from "../score/target.js";
 import { columnsOf, interruption, type Terminal } from "../terminal.js";
+import { serviceJudge } from "./ask-items.js";
 import { type EvalFlags, planOf } from "./flags.js";
 import { drawEvaluation } from "./plot.js";
 import { createProgress } from "./progress.js";
@@ -112,7 +113,7 @@ export function evalCommand(terminal: Terminal): Command {
               client.close();
               await target.close();
             };
-            return { client, failed: target.failed, close };
+            return { judge: serviceJudge(client, plan.deadlineMs), failed: target.failed, close };
           },
           progress: (total, kept) => createProgress(terminal.stderr, clock, total, kept),
           note,

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { Clock } from "../../lib/core/clock.js";
 import { CovoteError, invalid } from "../../lib/core/errors.js";
-import { type AskedItem, askedDigest, supports } from "../../lib/evaluation/asked-votes.js";
+import { type AskedItem, type AskOptions, askedDigest, supports } from "../../lib/evaluation/asked-votes.js";
 import {
   limitItems,
   mergeBenchmarks,
@@ -20,11 +20,11 @@ import {
   type EvaluateOptions,
   evaluate,
 } from "../../lib/evaluation/evaluate.js";
+import type { ItemJudge } from "../../lib/evaluation/item-judge.js";
 import type { EvaluationItem } from "../../lib/evaluation/items.js";
 import { type Weakness, weaknessOf } from "../../lib/evaluation/weakness.js";
 import { decodeUtf8 } from "../../lib/grm/limits.js";
-import type { RewardClient } from "../score/ask.js";
-import { type AskPlan, askItems } from "./ask-items.js";
+import { askItems } from "./ask-items.js";
 import type { EvalPlan } from "./flags.js";
 import { openVotesFile, readOtherVotes } from "./votes-file.js";
 
@@ -65,7 +65,7 @@ export interface RunOptions {
   signal: AbortSignal;
   clock: Clock;
   /** Called only when something has to be asked. */
-  open(): Promise<{ client: RewardClient; failed: Promise<CovoteError>; close(): Promise<void> }>;
+  open(): Promise<{ judge: ItemJudge; failed: Promise<CovoteError>; close(): Promise<void> }>;
   progress(total: number, kept: number): { answered(votes: number): void; close(): void };
   note(text: string): void;
 }
@@ -91,8 +91,9 @@ export async function runEvaluation(options: RunOptions): Promise<Evaluation> {
       const progress = options.progress(missing.length, file.kept.size);
       let judge = [...file.kept.values()].find((asked) => asked.judge !== "")?.judge ?? "";
       try {
-        const done = askItems(service.client, missing, {
+        const done = askItems(service.judge, missing, {
           plan: asking,
+          concurrency: plan.concurrency,
           digestOf: ({ id }) => digests.get(id) as string,
           signal: options.signal,
           answered: (item, answer) => {
@@ -230,8 +231,8 @@ function checkModels(items: readonly EvaluationItem[], { weakness }: EvalPlan): 
   }
 }
 
-function askPlanOf(plan: EvalPlan, temperature: number): AskPlan {
-  const { keep, greedy, seed, panelLimit, deadlineMs, concurrency } = plan;
+function askPlanOf(plan: EvalPlan, temperature: number): AskOptions {
+  const { keep, greedy, seed, panelLimit } = plan;
   return {
     votes: Math.max(...plan.votes),
     meta: keep.length > 0,
@@ -239,8 +240,6 @@ function askPlanOf(plan: EvalPlan, temperature: number): AskPlan {
     temperature,
     seed,
     panelLimit,
-    deadlineMs,
-    concurrency,
   };
 }
 

@@ -3,7 +3,8 @@
  * file as it is, and an interrupted evaluation goes on from it.
  *
  * - Beside the fields of recorded votes a line has `asked` (a digest of the item and of how it was asked), `judge`
- *   and `meta_rm` (versions), `greedy` (one layer of votes at temperature 0) and `refused` (why it cannot be judged at all).
+ *   and `meta_rm` (versions), `greedy` (one layer of votes at temperature 0), `refused` (why it cannot be judged at all)
+ *   and `deterministic` (any number of votes would be the one that is there).
  * - A vote has `layer`: votes of one layer judge every response once. With one panel, each vote is a layer.
  * - `principles` are kept where the benchmark says who wrote the responses: the weakness report reads them.
  */
@@ -31,6 +32,8 @@ export interface AskedItem {
   greedy: CountedVote[];
   /** Why no vote on it is possible: too long for the judge, for example. */
   refused: string | null;
+  /** True when no dice decide: its one vote stands for any number of them, and for the one at temperature 0. */
+  deterministic?: boolean;
 }
 
 export interface AskOptions {
@@ -62,6 +65,7 @@ function digest(value: unknown): string {
 /** Whether the votes can say anything about the condition. */
 export function supports(asked: AskedItem, { k, metaKeep, greedy }: Condition): boolean {
   if (asked.refused !== null) return true;
+  if (asked.deterministic === true) return metaKeep === null;
   if (greedy) return asked.greedy.length > 0;
   if (metaKeep !== null && asked.metaRm === "") return false;
   return new Set(asked.votes.map(({ layer }) => layer)).size >= k;
@@ -89,6 +93,7 @@ export function renderAskedItem(asked: AskedItem, item: EvaluationItem): string 
     judge: asked.judge,
     meta_rm: asked.metaRm,
     ...(asked.refused === null ? {} : { refused: asked.refused }),
+    ...(asked.deterministic === true ? { deterministic: true } : {}),
   });
 }
 
@@ -118,6 +123,7 @@ export function parseAskedItem(line: string): AskedItem {
         }),
     greedy: greedyOf(greedy),
     refused: isRefused ? refused : null,
+    ...(value.deterministic === true ? { deterministic: true } : {}),
   };
 }
 

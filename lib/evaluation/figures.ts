@@ -82,7 +82,9 @@ export function figuresOf(
     cells,
     conditions: summaries.map(({ facts }) => facts),
     failedVotes: failedShare(judged.flatMap(({ asked }) => asked.votes)),
-    shortItems: orders.filter((order) => order.length < most).length,
+    shortItems: orders.filter(
+      (order, index) => order.length < most && judged[index]?.asked.deterministic !== true,
+    ).length,
     values: (weights) => summaries.map(({ parts }) => valuesOf(parts, benchmark.figures, weights)),
   };
 }

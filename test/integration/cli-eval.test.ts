@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { serviceJudge } from "../../cli/eval/ask-items.js";
 import { planOf } from "../../cli/eval/flags.js";
 import { evaluationForMachines, renderEvaluation } from "../../cli/eval/render.js";
 import { type Evaluation, type RunOptions, runEvaluation } from "../../cli/eval/run.js";
@@ -90,7 +91,11 @@ describe("an evaluation, on judging services with a noisy simulated reward model
       clock,
       open: async () => {
         const client = createRewardClient(cluster.rewards, clock);
-        return { client, failed: cluster.failed, close: async () => client.close() };
+        return {
+          judge: serviceJudge(client, 120_000),
+          failed: cluster.failed,
+          close: async () => client.close(),
+        };
       },
       progress: () => ({ answered: () => undefined, close: () => undefined }),
       note: () => undefined,
