@@ -14,6 +14,7 @@ import type { LlamaTokenizer } from "../../lib/llama/tokenizer.js";
 import { createLlamaTraining } from "../../lib/llama/training.js";
 import { createPanelStream } from "../../worlds/postcards/corpora.js";
 import { annotate, noSlips, type Slips } from "../../worlds/postcards/judgment.js";
+import { annotatorSlips } from "../../worlds/postcards/slips.js";
 import { grmConfig } from "./postcards-checkpoint.js";
 import { judgmentExample } from "./postcards-examples.js";
 import { type SupervisedProgress, trainSupervised } from "./supervised.js";
@@ -35,7 +36,7 @@ export const grmRecipe: GrmRecipe = {
   startingSteps: 300,
   plainSteps: 2000,
   slippingSteps: 900,
-  slips: { verdict: 0.17, weight: 0.08 },
+  slips: annotatorSlips,
 };
 
 export async function trainGrm(

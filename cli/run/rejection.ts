@@ -4,7 +4,7 @@
  *
  * `sampled` is the sum of `kept`, `wrong`, `tied`, `unparsable` and `too_easy`; the same with `hinted_` before it is
  * of the judgments that were told the best response. `items` counts the panels, `items_too_easy` those that were all
- * right without a hint, `items_without_kept` those that taught nothing.
+ * right without a hint, `items_without_kept` those that taught nothing. `corpus` are the examples mixed in.
  */
 import type { StepRecord } from "./records.js";
 import { count, plural } from "./text.js";
@@ -48,7 +48,9 @@ export function rejectionSentence(counts: RejectionCounts): string {
     return `Of ${plural(n("sampled"), "judgment")}${of} ${count(n("kept"))} to imitate${rest}.`;
   };
   const hinted = (counts.hinted_sampled ?? 0) > 0 ? ` ${told("hinted_", " with a hint")}` : "";
-  return `${told("", "")}${hinted}`;
+  const corpus = counts.corpus ?? 0;
+  const mixed = corpus > 0 ? ` Beside them ${plural(corpus, "example")} of the corpus.` : "";
+  return `${told("", "")}${hinted}${mixed}`;
 }
 
 function byName([a]: [string, number], [b]: [string, number]): number {

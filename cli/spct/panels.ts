@@ -11,7 +11,7 @@ import type { Grammar } from "../../lib/grm/grammar.js";
 import { decodeUtf8 } from "../../lib/grm/limits.js";
 import { shippedCheckpoint } from "../../lib/host/covote-config.js";
 import { type PreferenceItem, parseItems } from "../../lib/spct/items.js";
-import { drawOrder, panelLabel } from "../../lib/spct/panel-label.js";
+import { checkLabel, drawOrder, panelLabel } from "../../lib/spct/panel-label.js";
 import type { JudgmentLabel } from "../../lib/wire/gen/covote/v1/policy.js";
 import { createPreferenceStream } from "../../worlds/postcards/preferences.js";
 import { renderQuery } from "../../worlds/postcards/query.js";
@@ -46,6 +46,7 @@ export function showItem(item: Item, panelLimit: number, random: Random): ShownP
 
 /** What a grm-worker is asked about the panel; throws `invalid_argument` where the grammar has no room for it. */
 export function askedPanel({ query, responses, reference, label }: ShownPanel, grammar: Grammar): AskedPanel {
+  checkLabel(grammar, label);
   const messages = grammar.prompt({ query, responses, ...(reference === null ? {} : { reference }) });
   const kind: JudgmentLabel["kind"] =
     label.t === "best" ? { $case: "best", value: label.index } : { $case: "score", value: label.value };

@@ -21,6 +21,10 @@ interface SpctFlags {
   resume?: string;
   processes?: boolean;
   hinted?: boolean;
+  corpus?: string;
+  corpusShare?: string;
+  withoutRejection?: boolean;
+  withoutPrinciples?: boolean;
   json?: boolean;
   config?: string;
   set?: string[];
@@ -60,8 +64,14 @@ export function trainGrmCommand(terminal: Terminal, method: Method): Command {
     .option("--resume <folder>", "go on with an interrupted run")
     .option("--processes", "every service a process of its own")
     .option("--json", "print the summary as one JSON object, nothing else");
-  if (method === "rft")
-    command.option("--hinted", "also learn from judgments that were told the best response");
+  if (method === "rft") {
+    command
+      .option("--hinted", "also learn from judgments that were told the best response")
+      .option("--corpus <data>", "examples to mix in, JSONL; or postcards, postcards-hinted")
+      .option("--corpus-share <share>", "share of the corpus in each batch (default: 0.5)")
+      .option("--without-rejection", "imitate wrong judgments too, for comparison")
+      .option("--without-principles", "imitate critique and scores alone, for comparison");
+  }
   return command
     .addHelpText("after", `\nExample:\n  covote spct ${method} prefs.jsonl --out models/mine-${method}\n`)
     .action(async (data: string, flags: SpctFlags) => {
@@ -70,10 +80,15 @@ export function trainGrmCommand(terminal: Terminal, method: Method): Command {
         ...flags,
         out: flags.runs,
         title: `covote spct ${method}`,
+        again: flags.out === undefined ? [] : ["--out", flags.out],
         fixed: {
           "training.role": "grm",
           "training.method": method === "rft" ? "rft" : "grpo",
           "training.hinted": flags.hinted,
+          "training.corpus": flags.corpus,
+          "training.corpusShare": flags.corpusShare,
+          "training.rejection": flags.withoutRejection === true ? false : undefined,
+          "training.principles": flags.withoutPrinciples === true ? false : undefined,
           "training.prompts": data,
           "grm.checkpoint": flags.base,
         },

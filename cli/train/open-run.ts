@@ -12,6 +12,7 @@ import { grammars } from "../../lib/grm/grammar.js";
 import { type CovoteConfig, shippedCheckpoint } from "../../lib/host/covote-config.js";
 import { openConfiguredCheckpoint, someOf, unknownWords } from "../../lib/runtime/checkpoints.js";
 import { panelRoomOf } from "../../services/grpo-learner/panel-room.js";
+import { openRejective } from "../../services/grpo-learner/rejective.js";
 import { openRunPrompts } from "../../services/grpo-learner/run-prompts.js";
 import { cardWords, frameWords, places, recipients, requestable } from "../../worlds/postcards/vocabulary.js";
 import { rolesOf } from "../cluster/roles.js";
@@ -117,6 +118,7 @@ async function checkRun(config: CovoteConfig, flags: RunFlags, env: Env): Promis
   const { role, prompts } = config.training;
   const isPanels = role === "grm" && prompts !== shippedCheckpoint;
   openRunPrompts(config, grammar, isPanels ? await panelRoomOf(config, grammar) : undefined);
+  await openRejective(config, grammar);
   if (config.training.prompts === shippedCheckpoint) await checkWorld(config);
 }
 

@@ -8,8 +8,10 @@ import { openRun, type RunFlags } from "./open-run.js";
 import { type TrainResult, train } from "./train.js";
 
 export interface TrainingCommand extends RunFlags {
-  /** The command's name, for the display. */
+  /** The command, for the display and for how to go on after an interruption. */
   title: string;
+  /** Flags, with their values, that have to be given again when the run is resumed. */
+  again?: readonly string[];
   json?: boolean;
   /** Called once the run is done, before anything is said about it. */
   finished?: (run: FinishedTraining) => void;
@@ -46,6 +48,7 @@ export async function runTraining(terminal: Terminal, flags: TrainingCommand): P
       signal: interrupted.signal,
       env: terminal.env,
       startedAtMs: startedAt.getTime(),
+      resumeCommand: [flags.title, ...(flags.again ?? []), "--resume"].join(" "),
     });
     display.close();
     flags.finished?.({ config, path: folder.path, result });

@@ -36,6 +36,8 @@ export interface TrainOptions {
   signal: AbortSignal;
   env: Readonly<Record<string, string | undefined>>;
   startedAtMs: number;
+  /** What a user types to go on with the run, without its folder: `covote train --resume`. */
+  resumeCommand: string;
 }
 
 export interface TrainResult {
@@ -67,7 +69,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       await cluster.stop();
     }
   } catch (thrown) {
-    throw resumable(thrown, folder);
+    throw resumable(thrown, folder, options.resumeCommand);
   } finally {
     await nats.stop();
     log.flush();
@@ -191,13 +193,17 @@ async function trainToEnd(
  * What ended a run from outside does not end it for good. `unavailable` and `failed_precondition` become
  * `cancelled`: the run had begun, and its exit code must not say that it could not start.
  */
-export function resumable(thrown: unknown, folder: Pick<RunFolder, "records" | "file" | "path">): unknown {
+export function resumable(
+  thrown: unknown,
+  folder: Pick<RunFolder, "records" | "file" | "path">,
+  resumeCommand: string,
+): unknown {
   if (!(thrown instanceof CovoteError) || !hasBegun(folder)) return thrown;
   const { code, message } = thrown;
   // Resumed it would come to the same end.
   if (code === "failed_precondition") return new CovoteError("cancelled", message, { cause: thrown });
   if (code !== "cancelled" && code !== "unavailable") return thrown;
-  return new CovoteError("cancelled", `${message}; go on with covote train --resume ${folder.path}`, {
+  return new CovoteError("cancelled", `${message}; go on with ${resumeCommand} ${folder.path}`, {
     cause: thrown,
   });
 }

@@ -12,6 +12,9 @@ import { parseListenAddress } from "./listen.js";
 /** A checkpoint is a folder, or this word: the one that comes with covote. */
 export const shippedCheckpoint = "postcards";
 
+/** The demo world's corpus with hints in it. */
+export const hintedCorpus = "postcards-hinted";
+
 const idPattern = /^[A-Za-z0-9_-]{1,64}$/;
 
 function listenAddress(fallback: string) {
@@ -201,6 +204,14 @@ const judging = z.strictObject({
     .default(2)
     .describe("Most votes on the same panel given to one worker, so that they share the prompt's KV cache."),
   panelLimit: z.int().min(1).max(16).default(4).describe("Most responses shown together in one panel."),
+  split: z
+    .int()
+    .min(0)
+    .max(16)
+    .default(0)
+    .describe(
+      "Sets of principles drawn apart per query and used again by later votes on it; 0: every vote writes its own.",
+    ),
   temperature: z.number().min(0).max(2).default(1).describe("Sampling temperature of votes; 0 is greedy."),
   deadlineMs: z
     .int()
@@ -241,6 +252,30 @@ const training = z.strictObject({
     .boolean()
     .default(false)
     .describe("With rft: also sample each panel with the best response named, and learn from it without."),
+  rejection: z
+    .boolean()
+    .default(true)
+    .describe("With rft: false imitates wrong judgments too, to see what rejection is worth."),
+  principles: z
+    .boolean()
+    .default(true)
+    .describe(
+      "With rft and postcards: false imitates judgments without their principles, for grm.grammar postcards-critique.",
+    ),
+  corpus: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe(
+      `With rft: examples to learn from beside its judgments, a JSONL file of {"query": text or messages, "answer": text}, "${shippedCheckpoint}" for what the demo world's reward model was made from, or "${hintedCorpus}" with hints in half of it; null is none.`,
+    ),
+  corpusShare: z
+    .number()
+    .min(0)
+    .max(0.95)
+    .default(0.5)
+    .describe("Share of training.corpus in the sequences of each batch."),
   prompts: z
     .string()
     .min(1)
@@ -376,7 +411,13 @@ interface Crossing {
   nats: Pick<z.output<typeof nats>, "url" | "credsFile" | "nkeySeedFile" | "tls">;
   metaRm: { keep: number | null };
   judging: { votes: number; temperature: number };
-  training: { role: "policy" | "grm"; method: "grpo" | "rft" };
+  training: {
+    role: "policy" | "grm";
+    method: "grpo" | "rft";
+    rejection: boolean;
+    principles: boolean;
+    corpus: string | null;
+  };
 }
 
 /** Values that are possible alone and impossible together. */
@@ -394,6 +435,13 @@ function contradictions({ nats, metaRm, judging, training }: Crossing): [path: s
       "training.method",
       "rft imitates right judgments: only a reward model (training.role grm) has them",
     ]);
+  }
+  if (training.method !== "rft") {
+    const { rejection, principles, corpus } = training;
+    const set = { rejection: !rejection, principles: !principles, corpus: corpus !== null };
+    for (const [name, isSet] of Object.entries(set)) {
+      if (isSet) found.push([`training.${name}`, "needs training.method rft; leave it out, or choose that"]);
+    }
   }
   return found;
 }

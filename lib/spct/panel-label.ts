@@ -6,6 +6,8 @@
 import { invalid } from "../core/errors.js";
 import type { Random } from "../core/random.js";
 import type { CorrectnessLabel } from "../grm/correctness.js";
+import { deepseekSingle } from "../grm/deepseek-single.js";
+import type { Grammar } from "../grm/judgment.js";
 
 /**
  * The label in the order shown; `order[p]` is the index of the response at position p. Null for a panel that
@@ -21,6 +23,16 @@ export function panelLabel(label: CorrectnessLabel, order: readonly number[]): C
   }
   const index = order.indexOf(label.index);
   return index < 0 || order.length === 1 ? null : { t: "best", index };
+}
+
+/** Throws `invalid_argument` for a score that no judgment of the grammar can give: none could be right. */
+export function checkLabel({ name }: Pick<Grammar, "name">, label: CorrectnessLabel): void {
+  const [lowest, highest] = name === deepseekSingle.name ? [0, 1] : [1, 10];
+  if (label.t === "best" || (label.value >= lowest && label.value <= highest)) return;
+  throw invalid(
+    "scores[0]",
+    `is ${label.value}, and judgments in the grammar ${name} give ${lowest} to ${highest}: none can be right`,
+  );
 }
 
 /**

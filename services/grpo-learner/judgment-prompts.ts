@@ -11,7 +11,7 @@ import { decodeUtf8 } from "../../lib/grm/limits.js";
 import { shippedCheckpoint } from "../../lib/host/covote-config.js";
 import { hintedPrompts } from "../../lib/spct/hints.js";
 import { type PreferenceItem, parseItems } from "../../lib/spct/items.js";
-import { drawOrder, panelLabel } from "../../lib/spct/panel-label.js";
+import { checkLabel, drawOrder, panelLabel } from "../../lib/spct/panel-label.js";
 import { createPreferenceStream } from "../../worlds/postcards/preferences.js";
 import { renderQuery } from "../../worlds/postcards/query.js";
 import type { PanelRoom } from "./panel-room.js";
@@ -44,13 +44,14 @@ export function openJudgmentPrompts({
   const panels = hinted ? 2 : 1;
   const show = (item: Item, random: Random, isHinted: boolean): RunPrompt =>
     judgmentPrompt(item, { grammar, panelLimit: limit, random, hinted: isHinted });
-  const itemAt =
+  const { itemAt, count } =
     prompts === shippedCheckpoint
-      ? postcardsItems(seed)
+      ? { itemAt: postcardsItems(seed), count: hopelessAfter }
       : fileItems(prompts, seed, (item) =>
           room(show(largestPanel(item, limit), createRandom(0), hinted).messages),
         );
   return {
+    round: count * panels,
     prompt: (index) => {
       const item = Math.floor(index / panels);
       const random = createRandom(seedFrom(seed, "order", item));
@@ -58,6 +59,9 @@ export function openJudgmentPrompts({
     },
   };
 }
+
+/** Panels of the demo world, ten steps of the usual size, of which a model that can be taught gets some right. */
+const hopelessAfter = 320;
 
 type Item = Pick<PreferenceItem, "query" | "responses" | "label" | "reference">;
 
@@ -81,6 +85,7 @@ export function judgmentPrompt(item: Item, { grammar, panelLimit, random, hinted
       "cannot be picked from panels of one (judging.panelLimit, or the grammar's own limit)",
     );
   }
+  checkLabel(grammar, label);
   const input = { query, responses: shown, ...(reference === null ? {} : { reference }) };
   const messages = hinted ? hintedPrompts(grammar, input, label).sampling : grammar.prompt(input);
   const kind =
@@ -111,16 +116,21 @@ function postcardsItems(seed: number): (index: number) => Item {
   };
 }
 
-function fileItems(path: string, seed: number, show: (item: Item) => unknown): (index: number) => Item {
+function fileItems(
+  path: string,
+  seed: number,
+  show: (item: Item) => unknown,
+): { itemAt: (index: number) => Item; count: number } {
   const items = readItems(path);
   checkItems(path, items, show);
   const orderOf = (round: number) => createRandom(seedFrom(seed, "round", round)).shuffle(items);
   let last = { round: 0, order: orderOf(0) };
-  return (index) => {
+  const itemAt = (index: number): Item => {
     const round = Math.floor(index / items.length);
     if (round !== last.round) last = { round, order: orderOf(round) };
     return last.order[index % items.length] as Item;
   };
+  return { itemAt, count: items.length };
 }
 
 /** An item that cannot be shown is found before the run, not by each of its groups. */

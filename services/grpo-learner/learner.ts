@@ -24,7 +24,7 @@ import { experienceCodec } from "../../lib/wire/messages.js";
 import { createAsking } from "./asking.js";
 import { checkExperience } from "./check-experience.js";
 import { createCheckpoints } from "./checkpoints.js";
-import { type CollapseWatch, createCollapseWatch } from "./collapse-watch.js";
+import { createCollapseWatch } from "./collapse-watch.js";
 import { groupIdOf } from "./group-id.js";
 import { createInbox } from "./inbox.js";
 import { judgmentMetrics } from "./judgment-metrics.js";
@@ -76,6 +76,12 @@ export async function learn(
       : null;
   const isExported = (step: number): boolean => checkpoints.isDue(step) || watch?.exportsEach === true;
 
+  /** Of the last steps' groups, of an earlier life's too. */
+  const totals: Record<string, number> = {};
+  const addUp = (told: Readonly<Record<string, number>>): void => {
+    for (const [name, value] of Object.entries(told)) totals[name] = (totals[name] ?? 0) + value;
+  };
+
   /** What must succeed before the run goes on is tried until it does. */
   const surely = <T>(what: string, work: () => Promise<T>): Promise<T> =>
     persist(work, {
@@ -121,6 +127,7 @@ export async function learn(
     const learningRate = learningRateAt(step, { ...options.learningRate, totalSteps: steps });
     const experiences = groups.map(([, experience]) => experience);
     const prepared = method.prepare(experiences, step);
+    addUp(prepared.metrics);
     const judged = watch === null ? {} : judgmentMetrics(experiences);
     const watched = await watch?.check(step + 1, { ...prepared.metrics, ...judged });
     const report =
@@ -135,10 +142,9 @@ export async function learn(
     });
     watch?.trained(report.metrics);
     state.step = step + 1;
-    if (state.step === steps) {
-      ledger.end();
-      method.checkEnd(ledger.balance());
-    }
+    const isEnd = state.step === steps;
+    if (isEnd) ledger.end();
+    method.check(ledger.balance(), { isEnd, round: prompts.round ?? Number.POSITIVE_INFINITY, totals });
     const told = stepEvent({
       runId,
       step: state.step,
@@ -194,7 +200,10 @@ export async function learn(
     if (isExported(step) && (step === 0 || !checkpoints.exists(step))) await checkpoints.export(step);
     if (state.step > 0) {
       log.info({ step: state.step, open: ledger.open().length }, "resumed");
-      if (watch !== null) await replayTo(watch, stateDir, state.step);
+      await replayTo(state.step, stateDir, (past, told) => {
+        watch?.replay(past, told);
+        addUp(told);
+      });
       const event = await readEvent(stateDir, state.step);
       if (event !== null) await tell(event);
     }
@@ -209,10 +218,14 @@ export async function learn(
 }
 
 /** What the kept events say about the steps so far. */
-async function replayTo(watch: CollapseWatch, stateDir: string, step: number): Promise<void> {
+async function replayTo(
+  step: number,
+  stateDir: string,
+  replay: (step: number, metrics: Readonly<Record<string, number>>) => void,
+): Promise<void> {
   for (let past = Math.max(1, step - keptEvents + 1); past <= step; past++) {
     const event = await readEvent(stateDir, past);
-    if (event !== null) watch.replay(past, StepFinished.decode(event).metrics);
+    if (event !== null) replay(past, StepFinished.decode(event).metrics);
   }
 }
 

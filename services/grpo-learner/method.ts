@@ -5,10 +5,10 @@
 import { CovoteError } from "../../lib/core/errors.js";
 import type { DropReason, LedgerBalance } from "../../lib/grpo/ledger.js";
 import type { GrpoLossOptions } from "../../lib/grpo/loss.js";
-import type { StepOptions, StepReport, Trainer } from "../../lib/trainer/trainer.js";
+import type { StepOptions, StepReport, TrainedSequence, Trainer } from "../../lib/trainer/trainer.js";
 import type { Experience } from "../../lib/wire/gen/covote/v1/policy.js";
 import type { GroupMetrics } from "./group-metrics.js";
-import { rejectionBatch } from "./rejection-batch.js";
+import { type RejectionBatchOptions, rejectionBatch } from "./rejection-batch.js";
 import { trainingBatch } from "./training-batch.js";
 
 export interface LearningMethod {
@@ -19,8 +19,17 @@ export interface LearningMethod {
   readonly frozen: boolean;
   /** `step`: optimiser steps taken so far. */
   prepare(groups: readonly Experience[], step: number): PreparedStep;
-  /** At the end of the run; throws when it has taught nothing and should not pass for one that has. */
-  checkEnd(balance: LedgerBalance): void;
+  /** After each step; throws when the run has taught nothing and will teach nothing. */
+  check(balance: LedgerBalance, at: RunPosition): void;
+}
+
+export interface RunPosition {
+  /** The last step is taken. */
+  isEnd: boolean;
+  /** Groups after which each item of the data was asked about once; Infinity when nobody knows. */
+  round: number;
+  /** Sums of the last steps' metrics. */
+  totals: Readonly<Record<string, number>>;
 }
 
 export interface PreparedStep {
@@ -45,26 +54,55 @@ export function grpo({ maxStaleness, normalise, loss }: GrpoOptions): LearningMe
       const train: PreparedStep["train"] = (trainer, options) => trainer.stepGrpo(batch, loss, options);
       return { dropped, metrics, train: batch.sequences.length === 0 ? null : train };
     },
-    checkEnd: () => undefined,
+    check: () => undefined,
   };
 }
 
-export function rejectiveFineTuning(): LearningMethod {
+/** Supervised examples beside the judgments that are imitated. */
+export interface Corpus {
+  /** `count` examples for the step; the same whenever it is asked. */
+  draw(step: number, count: number): TrainedSequence[];
+}
+
+export interface RejectiveOptions extends RejectionBatchOptions {
+  /** With its share of each batch's sequences, 0 up to but not 1. */
+  corpus?: { examples: Corpus; share: number };
+}
+
+export function rejectiveFineTuning({ corpus, ...selection }: RejectiveOptions = {}): LearningMethod {
   return {
     frozen: true,
-    prepare: (groups) => {
-      const { sequences, dropped, metrics } = rejectionBatch(groups);
-      const train: PreparedStep["train"] = (trainer, options) => trainer.stepSupervised(sequences, options);
-      return { dropped, metrics, train: sequences.length === 0 ? null : train };
+    prepare: (groups, step) => {
+      const { sequences, dropped, metrics } = rejectionBatch(groups, selection);
+      // A corpus alone would teach, and pass for a run that has learned from its own judgments.
+      if (sequences.length === 0) return { dropped, metrics, train: null };
+      const mixed = corpus === undefined ? 0 : corpusCount(sequences.length, corpus.share);
+      const batch = [...sequences, ...(corpus?.examples.draw(step, mixed) ?? [])];
+      return {
+        dropped,
+        metrics: corpus === undefined ? metrics : { ...metrics, rft_corpus: mixed },
+        train: (trainer, options) => trainer.stepSupervised(batch, options),
+      };
     },
-    checkEnd: ({ trained, submitted, dropped }) => {
-      if (trained > 0) return;
-      const counts = `${submitted} groups: ${dropped.rejected} rejected, ${dropped.null} without a judgment`;
+    check: ({ trained, dropped }, { isEnd, round, totals }) => {
+      if (trained > 0 || !(isEnd || dropped.rejected >= round)) return;
+      const groups = `${dropped.rejected + dropped.null} groups: ${dropped.rejected} rejected, ${dropped.null} without a judgment`;
+      const of = (name: string): number => (totals[`rft_${name}`] ?? 0) + (totals[`rft_hinted_${name}`] ?? 0);
+      const found = reasons.filter((name) => of(name) > 0);
+      const judgments = found.map((name) => `${of(name)} ${name.replaceAll("_", " ")}`).join(", ");
       throw new CovoteError(
         "invalid_argument",
-        `training.prompts: nothing is left to learn from after rejection (${counts}); the model was not trained`,
+        `training.prompts: nothing is left to learn from after rejection (${groups}; ` +
+          `of the last ${of("sampled")} judgments ${judgments || "none"}); the model was not trained`,
         { field: "training.prompts" },
       );
     },
   };
+}
+
+const reasons = ["wrong", "tied", "unparsable", "too_easy"] as const;
+
+/** Examples beside `kept` judgments, so that they are `share` of both together. */
+export function corpusCount(kept: number, share: number): number {
+  return Math.round((kept * share) / (1 - share));
 }

@@ -9,9 +9,10 @@ import type { Runtime } from "../../lib/runtime/runtime.js";
 import { defaultCollapseLimits } from "../../lib/spct/collapse.js";
 import { openLlamaTrainer } from "../../lib/trainer/llama.js";
 import type { Trainer } from "../../lib/trainer/trainer.js";
-import { grpo, type LearningMethod, rejectiveFineTuning } from "./method.js";
+import { grpo, type LearningMethod, type RejectiveOptions, rejectiveFineTuning } from "./method.js";
 import type { LearnerOptions } from "./options.js";
 import type { PromptSource } from "./prompt-source.js";
+import { openRejective } from "./rejective.js";
 import { samplingOf } from "./sampling-options.js";
 import { startGrpoLearner } from "./service.js";
 
@@ -37,7 +38,8 @@ export function mountGrpoLearner(runtime: Runtime, options: GrpoLearnerMount): v
         temperature: samplingOf(config, runtime.grammar).temperature,
       }));
   runtime.mount(serviceName, async () => {
-    const learnerConfig = learnerOptions(config, runtime.grammar);
+    const rejective = await openRejective(config, runtime.grammar);
+    const learnerConfig = learnerOptions(config, runtime.grammar, rejective);
     const trainer = await openTrainer();
     const learner = startGrpoLearner(
       {
@@ -67,20 +69,28 @@ export function runIdOf(config: CovoteConfig): string {
   return basename(config.run.dir);
 }
 
-function methodOf({ training }: CovoteConfig, maxTokens: number): LearningMethod {
-  if (training.method === "rft") return rejectiveFineTuning();
+function methodOf(
+  { training }: CovoteConfig,
+  maxTokens: number,
+  rejective: RejectiveOptions,
+): LearningMethod {
+  if (training.method === "rft") return rejectiveFineTuning(rejective);
   const { maxStaleness, normalise, clipLow, clipHigh, klWeight, aggregation, importanceCap } = training;
   const loss = { clipLow, clipHigh, klWeight, aggregation, importanceCap, maxTokens };
   return grpo({ maxStaleness, normalise, loss });
 }
 
-export function learnerOptions(config: CovoteConfig, grammar: Grammar): LearnerOptions {
+export function learnerOptions(
+  config: CovoteConfig,
+  grammar: Grammar,
+  rejective: RejectiveOptions = {},
+): LearnerOptions {
   const { training, judging, run } = config;
   const sampling = samplingOf(config, grammar);
   return {
     runId: runIdOf(config),
     role: training.role,
-    method: methodOf(config, sampling.maxTokens),
+    method: methodOf(config, sampling.maxTokens, rejective),
     collapse: defaultCollapseLimits,
     stateDir: join(run.dir ?? "", "state"),
     exportDir: join(run.dir ?? "", "checkpoints"),

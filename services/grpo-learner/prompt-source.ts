@@ -9,6 +9,11 @@ import type { JudgmentLabel } from "../../lib/wire/gen/covote/v1/policy.js";
 import { createQueryStream, renderQuery } from "../../worlds/postcards/query.js";
 
 export interface PromptSource {
+  /**
+   * Groups after which each item of the data was asked about once. Of endless data: so many that a model which has
+   * done nothing right by then will not. Absent: nothing is known.
+   */
+  readonly round?: number;
   /** What the index-th group, counted from 0, is sampled for. */
   prompt(index: number): RunPrompt;
 }

@@ -23,7 +23,8 @@ export interface RejectionBatch {
 
 interface Sampled extends Trajectory {
   group: number;
-  sequence: TrainedSequence;
+  prompt: readonly number[];
+  response: readonly number[];
 }
 
 const verdicts: ReadonlyMap<Verdict, JudgmentVerdict> = new Map([
@@ -33,7 +34,17 @@ const verdicts: ReadonlyMap<Verdict, JudgmentVerdict> = new Map([
   [Verdict.UNPARSABLE, "unparsable"],
 ]);
 
-export function rejectionBatch(groups: readonly Experience[]): RejectionBatch {
+export interface RejectionBatchOptions {
+  /** False imitates every judgment that could be parsed, for the comparison without rejection. Default true. */
+  rejection?: boolean;
+  /** What is learned of a judgment's tokens. Default: all. */
+  learned?: (responseIds: readonly number[]) => readonly number[];
+}
+
+export function rejectionBatch(
+  groups: readonly Experience[],
+  { rejection = true, learned = (ids) => ids }: RejectionBatchOptions = {},
+): RejectionBatch {
   const items: Sampled[][] = [];
   groups.forEach((experience, group) => {
     const hinted = experience.rollout?.prompt?.hinted === true;
@@ -42,14 +53,17 @@ export function rejectionBatch(groups: readonly Experience[]): RejectionBatch {
     if (!hinted) items.push(sampled);
     else if (unhintedPrompt !== undefined) items.at(-1)?.push(...sampled);
   });
-  const { kept, statistics } = selectFromItems(items);
+  const { kept, statistics } = selectFromItems(
+    items,
+    rejection ? {} : { keepWrong: true, tooEasy: "nothing" },
+  );
   const used = new Set(kept.map(({ group }) => group));
   const dropped = groups.map(({ rewards }, group): DropReason | null => {
     if (used.has(group)) return null;
     return rewards.every(({ value }) => value === undefined) ? "null" : "rejected";
   });
   return {
-    sequences: kept.map(({ sequence }) => sequence),
+    sequences: kept.map(({ prompt, response }) => sequenceOf(prompt, learned(response))),
     dropped,
     metrics: { ...groupMetrics(groups, dropped, []), ...figures(statistics) },
   };
@@ -64,10 +78,12 @@ function trajectoriesOf(
   return (rollout?.responses ?? []).flatMap(({ tokens }, i): Sampled[] => {
     const verdict = verdicts.get(rewards[i]?.verdict ?? Verdict.UNSPECIFIED);
     if (tokens === undefined || verdict === undefined) return [];
-    const promptIds = prompt ?? tokens.promptIds;
-    const sequence = { tokenIds: [...promptIds, ...tokens.responseIds], firstTarget: promptIds.length };
-    return [{ group, hinted, verdict, sequence }];
+    return [{ group, hinted, verdict, prompt: prompt ?? tokens.promptIds, response: tokens.responseIds }];
   });
+}
+
+function sequenceOf(prompt: readonly number[], response: readonly number[]): TrainedSequence {
+  return { tokenIds: [...prompt, ...response], firstTarget: prompt.length };
 }
 
 /** The prompt of the group before the hinted one, unless that is of another panel: its own may not have come. */

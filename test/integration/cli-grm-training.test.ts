@@ -48,6 +48,35 @@ test("rejective fine-tuning: the summary tells what was kept, and the last check
   expect(existsSync(join(summary.folder, "checkpoints", "step-3", "model.safetensors"))).toBe(true);
 }, 60_000);
 
+test("data of which nothing is usable after rejection: one line with the counts, exit code 2, early", async () => {
+  using runs = runsFolder();
+  const data = join(runs.path, "prefs.jsonl");
+  const item = { query: "query to friend from river be thanks .", responses: ["hey"], scores: [10] };
+  writeFileSync(data, `${JSON.stringify(item)}\n`);
+  const settings = { ...grm, "training.method": "rft", "training.prompts": data, "training.steps": 500 };
+  await using run = startTrain({ out: join(runs.path, "runs"), settings });
+  const { code, stderr } = await run.exit;
+  expect(stderr).toMatch(
+    /^covote: training\.prompts: nothing is left to learn from after rejection \(4 groups: 4 rejected, 0 without a judgment; of the last 16 judgments .*\); the model was not trained\n$/,
+  );
+  expect(code).toBe(2);
+  expect(run.steps()).toEqual([]);
+}, 60_000);
+
+test("a corpus beside the judgments: its share is counted, and the report tells", async () => {
+  using runs = runsFolder();
+  const mixed = { "training.corpus": "postcards-hinted", "training.corpusShare": "0.5" };
+  const rft = { ...grm, "training.method": "rft", "training.rejection": "false", "training.steps": 2 };
+  await using run = startTrain({ out: runs.path, settings: { ...rft, ...mixed } });
+  const summary = summaryOf(await run.exit);
+  const { rejection = {} } = JSON.parse(
+    readFileSync(join(summary.folder, "summary.json"), "utf8"),
+  ) as Summary;
+  expect(rejection.corpus).toBe(rejection.kept);
+  const report = readFileSync(join(summary.folder, "report.html"), "utf8");
+  if ((rejection.corpus ?? 0) > 0) expect(report).toContain(`Beside them ${rejection.corpus} example`);
+}, 60_000);
+
 test("an odd number of groups cannot hold panels in pairs: exit code 2", async () => {
   using runs = runsFolder();
   const settings = {

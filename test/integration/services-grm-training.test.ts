@@ -284,6 +284,31 @@ describe("rejective fine-tuning", () => {
     expect(trainer.imitated).toEqual([]);
     expect(existsSync(cluster.options.exportDir)).toBe(false);
   });
+
+  test("data of which nothing is usable ends the run once each item was judged, in an heir's life too", async () => {
+    const engine = votingEngine({ respond: () => "yes yes yes" });
+    const learner = { ...rft, steps: 50, exportEvery: 100, maxStaleness: 0 };
+    await using cluster = await openGrmCluster({
+      engine,
+      learner,
+      prompts: { ...panels(), round: 10 },
+    });
+    const failure = (groups: number, judgments: number) =>
+      expect.objectContaining({
+        code: "invalid_argument",
+        message: expect.stringContaining(
+          `(${groups} groups: ${groups} rejected, 0 without a judgment; of the last ${judgments} judgments ${judgments} unparsable)`,
+        ),
+      });
+    const trainer = createCountingTrainer();
+    await expect((await cluster.startLearner(trainer)).finished).rejects.toThrow(failure(12, 36));
+    expect(trainer.imitated).toEqual([]);
+    expect(cluster.steps).toHaveLength(2);
+    // Its last step was not kept, so it is taken again.
+    await expect((await cluster.startLearner(createCountingTrainer())).finished).rejects.toThrow(
+      failure(12, 36),
+    );
+  });
 });
 
 describe("a learner that dies", () => {

@@ -156,10 +156,10 @@ describe("bad data sets are found when they are opened", () => {
       /line 2: best: cannot be picked from panels of one/,
     ],
     [
-      "a score that has no word for a hint",
+      "a single response's score that no judgment can give",
       [fine, single],
-      { hinted: true },
-      /line 2: label: postcards has no word 0 for a hint/,
+      {},
+      /line 2: scores\[0\]: is 0, and judgments in the grammar postcards give 1 to 10: none can be right$/,
     ],
   ])("%s", (_, lines, over, message) => {
     const path = file(...lines);
