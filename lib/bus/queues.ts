@@ -104,6 +104,8 @@ export const buckets = {
   versions: { ttlMs: 0, history: 5, maxBytes: 16 * mebibyte, whenFull: "refuse" },
   /** Everything behind a reward, by judgment id; also the answer to a request that is repeated. */
   judgments: { ttlMs: 24 * 60 * minute, history: 1, maxBytes: 512 * mebibyte, whenFull: "forget" },
+  /** Sets of principles that were drawn apart, by the hash of what determines them. */
+  principles: { ttlMs: 24 * 60 * minute, history: 1, maxBytes: 64 * mebibyte, whenFull: "forget" },
 } as const satisfies Record<string, BucketLimits>;
 
 interface BucketLimits {

@@ -17,6 +17,10 @@ export interface GenerateRequest {
   /** 0 = greedy. */
   temperature: number;
   seed: number;
+  /** What the answer is made to begin with; it is part of the prompt's tokens, not of the text. Default: nothing. */
+  opening?: string;
+  /** Words, each one token of the model, that end the answer as its own end does; they stay in the text. */
+  stop?: readonly string[];
 }
 
 export interface Generation {

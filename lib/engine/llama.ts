@@ -6,7 +6,7 @@ import { invalid } from "../core/errors.js";
 import type { ChatMessage } from "../grm/chat.js";
 import { type Checkpoint, openCheckpoint } from "../llama/checkpoint.js";
 import { type Inference, openInference } from "../llama/inference.js";
-import { createTokenizer } from "../llama/tokenizer.js";
+import { createTokenizer, type LlamaTokenizer } from "../llama/tokenizer.js";
 import { decodeWeights } from "../llama/weights.js";
 import type { EngineStats, GenerativeEngine, ServedWeights } from "./engine.js";
 
@@ -35,10 +35,12 @@ export async function openLlamaEngine(options: LlamaEngineOptions): Promise<Gene
     slots,
     maxPositions,
     countTokens: (messages) => promptIds(messages).length,
-    generate: async ({ messages, maxTokens, temperature, seed }, { signal }) => {
+    generate: async ({ messages, maxTokens, temperature, seed, opening, stop: words }, { signal }) => {
       const startedAt = performance.now();
       const prompt = promptIds(messages);
+      if (opening !== undefined) prompt.push(...tokenizer.encode(opening));
       const stop = [tokenizer.eosTokenId];
+      if (words !== undefined) for (const word of words) stop.push(stopToken(tokenizer, word));
       const sample = await inference.generate({ prompt, maxTokens, temperature, seed, stop }, { signal });
       return {
         text: tokenizer.decode(sample.tokens, { skipSpecial: true }),
@@ -56,6 +58,12 @@ export async function openLlamaEngine(options: LlamaEngineOptions): Promise<Gene
     died: inference.died,
     close: () => inference.close(),
   };
+}
+
+function stopToken(tokenizer: LlamaTokenizer, word: string): number {
+  const [token, ...more] = tokenizer.encode(word);
+  if (token !== undefined && more.length === 0 && token !== tokenizer.unknownTokenId) return token;
+  throw invalid("stop", `${JSON.stringify(word)} is not one token of this model`);
 }
 
 /** What weights without a version of their own are called, with their digest: the name of their folder. */

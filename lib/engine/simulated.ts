@@ -103,7 +103,8 @@ export function createSimulatedEngine(options: SimulatedEngineOptions): Simulate
     { signal }: { signal?: AbortSignal },
   ): Promise<Generation> {
     const arrivedMs = clock.monotonic();
-    const promptIds = promptIdsOf(request.messages);
+    const shared = promptIdsOf(request.messages);
+    const promptIds = opened(shared, request.opening);
     if (promptIds.length + request.maxTokens > maxPositions) {
       throw invalid(
         "messages",
@@ -113,7 +114,7 @@ export function createSimulatedEngine(options: SimulatedEngineOptions): Simulate
     const { version } = served;
     const fate = fateOf(request.seed ^ ownSeed, failures);
     const { text, tokenIds, finish } = write(request, fate);
-    const cachedTokens = recall(request.messages) ? promptIds.length : 0;
+    const cachedTokens = recall(request.messages) ? shared.length : 0;
     const tokens = { prompt: promptIds.length - cachedTokens, completion: tokenIds.length };
     const takesMs = fate === "hang" ? Infinity : serviceMs(request.seed ^ ownSeed, tokens, latency);
     const stay = await line.occupy(takesMs, signal);
@@ -153,7 +154,7 @@ export function createSimulatedEngine(options: SimulatedEngineOptions): Simulate
     request: GenerateRequest,
     fate: Fate,
   ): { text: string; tokenIds: Uint32Array; finish: "stop" | "length" } {
-    const whole = respond(request);
+    const whole = stopped(respond(request), request.stop);
     const text = fate === "unparsable" ? spoil(whole) : whole;
     const tokenIds = wordIds([text]);
     if (tokenIds.length < request.maxTokens) return { text, tokenIds, finish: "stop" };
@@ -184,4 +185,19 @@ export function createSimulatedEngine(options: SimulatedEngineOptions): Simulate
     kill: line.kill,
     revive: line.revive,
   };
+}
+
+/** The prompt's tokens with those of the answer's opening behind them. */
+function opened(promptIds: Uint32Array, opening: string | undefined): Uint32Array {
+  if (opening === undefined || opening === "") return promptIds;
+  // Without the frame that a text of its own would have.
+  return Uint32Array.from([...promptIds, ...wordIds([opening]).subarray(0, -1)]);
+}
+
+/** The text up to the first of the words, and that word. */
+function stopped(text: string, stop: readonly string[] = []): string {
+  if (stop.length === 0) return text;
+  const words = text.split(" ");
+  const end = words.findIndex((word) => stop.includes(word));
+  return end < 0 ? text : words.slice(0, end + 1).join(" ");
 }

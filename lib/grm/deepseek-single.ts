@@ -13,6 +13,8 @@ export const deepseekSingle: Grammar = {
   name: "deepseek-grm-single",
   version: "deepseek-grm-single-1",
   maxPanel: 1,
+  scoresSteps: false,
+  split: null,
   words: [],
   prompt({ query, responses, reference }) {
     if (responses.length !== 1) {

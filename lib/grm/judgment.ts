@@ -13,6 +13,18 @@ export interface JudgedInput {
   responses: readonly string[];
   /** An answer that is known to be right; left out: none is known. */
   reference?: string;
+  /**
+   * Of the responses that are given as steps: one list per response, empty for one that is not. What is shown of a
+   * response with steps is these, not its text. Left out: none has any.
+   */
+  steps?: readonly (readonly string[])[];
+}
+
+/** Scores that a judgment has to give: one per response, and before it one for each of its steps. */
+export function scoresDue({ responses, steps }: Pick<JudgedInput, "responses" | "steps">): number {
+  let due = responses.length;
+  if (steps !== undefined) for (const each of steps) due += each.length;
+  return due;
 }
 
 export interface Grammar {
@@ -21,11 +33,18 @@ export interface Grammar {
   version: string;
   /** Most responses that one panel may show. */
   maxPanel: number;
+  /**
+   * Whether a prompt can show a response as numbered steps and ask for a score for each. Where it cannot, a response
+   * given as steps is judged as the list of its prefixes.
+   */
+  scoresSteps: boolean;
+  /** How principles are drawn apart and given to votes; null: they cannot be. */
+  split: SplitGrammar | null;
   /** Words that a model with a closed vocabulary has to know; empty when any language model will do. */
   words: readonly string[];
   /** What the GRM is asked; throws `invalid_argument` when the grammar has no room for the input. */
   prompt(input: JudgedInput): ChatMessage[];
-  /** Reads a judgment over `n` responses. */
+  /** Reads a judgment with `n` scores: one per response where none has steps (see `scoresDue`). */
   parse(text: string, n: number): ParsedJudgment | ParseFailure;
   /**
    * What the meta RM scores: the judged input as the user's turn, the judgment as the assistant's. A reference
@@ -33,8 +52,31 @@ export interface Grammar {
    * `prompt` does.
    */
   metaConversation(input: JudgedInput & { judgmentText: string }): ChatMessage[];
-  /** Bound of the completion over `n` responses, in tokens. */
-  maxTokens(n: number): number;
+  /** Bound of the completion over `n` responses that have `steps` steps together, in tokens. */
+  maxTokens(n: number, steps?: number): number;
+}
+
+/**
+ * Principles drawn apart from the judgments that use them: for the query alone, so that they serve any responses to
+ * it. The prompt must therefore not depend on responses.
+ */
+export interface SplitGrammar {
+  /** Asks for principles. Throws as `Grammar.prompt` does. */
+  prompt(input: Pick<JudgedInput, "query" | "reference">): ChatMessage[];
+  /** What the answer is made to begin with; empty: nothing. */
+  opening: string;
+  /** Words that end the answer, beside the model's own end. */
+  stop: readonly string[];
+  /** Bound of the answer, in tokens. */
+  maxTokens: number;
+  /** The principles in an answer, `opening` included; null when they are not exactly what was asked for. */
+  read(text: string): string | null;
+  /** Whether a text is such principles: `read` gives no others. */
+  holds(principles: string): boolean;
+  /** How a vote is asked that has to use them: a prompt, and what its answer is made to begin with. */
+  ask(input: JudgedInput, principles: string): { messages: ChatMessage[]; opening: string };
+  /** The vote's answer, `opening` included, as a judgment that had written the principles itself. */
+  whole(answer: string, principles: string): string;
 }
 
 export interface ParsedJudgment {

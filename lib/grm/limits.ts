@@ -8,9 +8,11 @@ import { type CovoteError, invalid } from "../core/errors.js";
 import { chatRoles } from "./chat.js";
 
 export interface JudgingLimits {
+  /** Responses, and the steps of those that are given as steps, together. */
   responses: number;
   votes: number;
   panelLimit: number;
+  split: number;
   temperature: number;
   /** Of one text, in bytes of UTF-8. */
   textBytes: number;
@@ -27,6 +29,7 @@ export const judgingLimits: JudgingLimits = {
   responses: 256,
   votes: 128,
   panelLimit: 16,
+  split: 16,
   temperature: 2,
   textBytes: 1024 * 1024,
   requestBytes: 8 * 1024 * 1024,
@@ -47,13 +50,18 @@ export interface JudgingChoice {
   panelLimit: number;
   /** Time allowed, in milliseconds. */
   deadlineMs: number;
+  /** Sets of principles drawn apart per query; 0: votes write their own. */
+  split: number;
 }
 
 export interface CheckedRequest {
   /** Empty when the client chose none. */
   requestId?: string;
   query: readonly { role: string; content: string }[];
+  /** Empty for a response that is given as steps. */
   responses: readonly string[];
+  /** Of each response, null for one that is not given as steps; null: none is. */
+  steps?: readonly (readonly string[] | null)[] | null;
   /** Null: none is known. */
   reference?: string | null;
   options: Partial<JudgingChoice>;
@@ -77,9 +85,12 @@ export function checkScoreRequest(request: CheckedRequest, limits: JudgingLimits
   responses.forEach((text, index) => {
     checkText(`responses[${index}].text`, text, limits.textBytes);
   });
+  const steps = request.steps ?? null;
+  if (steps !== null) checkSteps(responses, steps, limits);
   const reference = request.reference ?? null;
   if (reference !== null) checkReference(reference, limits.textBytes);
   const texts = [...request.query.map((turn) => turn.content), ...responses, reference ?? ""];
+  for (const each of steps ?? []) if (each !== null) texts.push(...each);
   const total = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
   if (total > limits.requestBytes) {
     const what = reference === null ? "query and responses" : "query, responses and reference";
@@ -106,6 +117,7 @@ export function checkJudgingChoice(
   whole("options.seed", choice.seed, 0, 0xffffffff);
   whole("options.panel_limit", choice.panelLimit, 1, limits.panelLimit);
   whole("options.deadline_ms", choice.deadlineMs, 1, limits.deadlineMs);
+  whole("options.split", choice.split, 0, limits.split);
 }
 
 /** Below this, and above 0 (greedy), the quotients of sampling leave the range of the numbers that engines use. */
@@ -137,6 +149,34 @@ export function decodeUtf8(field: string, bytes: Uint8Array): string {
     const error: CovoteError = invalid(field, "is not UTF-8; convert it first");
     error.cause = cause;
     throw error;
+  }
+}
+
+/** A step is what is scored: an empty one is a slip, unlike an empty response. */
+function checkSteps(
+  responses: readonly string[],
+  steps: readonly (readonly string[] | null)[],
+  limits: JudgingLimits,
+): void {
+  let scored = responses.length;
+  steps.forEach((each, response) => {
+    if (each === null) return;
+    const field = `responses[${response}].steps`;
+    if (responses[response] !== "") {
+      throw invalid(`responses[${response}]`, "has text and steps; give one or the other");
+    }
+    if (each.length === 0) throw invalid(field, "is empty; give at least one step, or the response as text");
+    each.forEach((step, index) => {
+      checkText(`${field}[${index}]`, step, limits.textBytes);
+      if (step.trim() === "") throw invalid(`${field}[${index}]`, "is blank; leave it out");
+    });
+    scored += each.length;
+  });
+  if (scored > limits.responses) {
+    throw invalid(
+      "responses",
+      `at most ${limits.responses} responses and steps in one request, got ${scored}`,
+    );
   }
 }
 

@@ -50,6 +50,8 @@ export interface PlannedBallot {
   voteIds: string[];
   /** One engine seed per vote; it depends on `seed` and the vote's place, not on the judgment's id. */
   voteSeeds: number[];
+  /** Votes that earlier rounds give each response: the first vote of this ballot is that one of its panel's. */
+  votesBefore: number;
 }
 
 /**
@@ -63,8 +65,11 @@ export function planBallots(input: BallotPlanInput): PlannedBallot[] {
   checkCount("votesPerBallot", votesPerBallot);
   const fewest = votes > 1 && responses > 1 && panelLimit > 1 ? 2 : 1;
   const rounds = Math.max(fewest, Math.ceil(votes / votesPerBallot));
-  return evenly(votes, rounds).flatMap((size, round) =>
-    panelsOfRound(responses, panelLimit, seed, round).map((order, panel) => {
+  let votesBefore = 0;
+  return evenly(votes, rounds).flatMap((size, round) => {
+    const before = votesBefore;
+    votesBefore += size;
+    return panelsOfRound(responses, panelLimit, seed, round).map((order, panel) => {
       const ballotId = `${judgmentId}:${round}:${panel}`;
       const indices = Array.from({ length: size }, (_, index) => index);
       return {
@@ -72,9 +77,10 @@ export function planBallots(input: BallotPlanInput): PlannedBallot[] {
         order,
         voteIds: indices.map((index) => `${ballotId}:${index}`),
         voteSeeds: indices.map((index) => seedFrom("vote", seed, round, panel, index)),
+        votesBefore: before,
       };
-    }),
-  );
+    });
+  });
 }
 
 /** Split groups draw new panels each round; a group that fits one panel walks through balanced orders. */

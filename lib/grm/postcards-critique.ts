@@ -18,6 +18,8 @@ export const postcardsCritique: Grammar = {
   ...postcards,
   name: "postcards-critique",
   version: "postcards-critique-1",
+  // There are no principles to draw apart.
+  split: null,
   parse: parseCritique,
   // Five criteria over n responses are 7 + 6n words and the end token; a little room is left.
   maxTokens: (n) => 13 + 6 * n,

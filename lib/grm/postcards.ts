@@ -5,25 +5,19 @@
  *
  * - Criteria come from a closed list, none twice, each with a weight of 1..10; the critique gives the same
  *   criteria in the same order, each with one verdict per response; then one score of 1..10 per response.
- * - Every word is one token of the small Llama, so a response must not be able to say a word that structures
- *   the prompt: such words become `<unk>`.
  */
-import { invalid } from "../core/errors.js";
 import type { ChatMessage } from "./chat.js";
-import type { Grammar, JudgedInput, ParsedJudgment, ParseFailure, ParseFailureKind } from "./judgment.js";
+import type { Grammar, ParsedJudgment, ParseFailure, ParseFailureKind } from "./judgment.js";
 import { parseFailure, quoted } from "./judgment.js";
-
-const criteria = new Set(["short", "long", "question", "thanks", "number", "colour", "topic", "greeting"]);
-const scoreWords = Array.from({ length: 10 }, (_, i) => String(i + 1));
-const specialTokens = ["<pad>", "<s>", "</s>", "<user>", "<assistant>"];
-const judgmentWords = ["principles", "critique", "scores", "response"];
-const forbiddenInResponse = new Set([".", "query", ...judgmentWords, ...specialTokens]);
-const forbiddenInQuery = new Set([...judgmentWords, ...specialTokens]);
+import { criteria, judgmentWords, scoreWords, userTurn, wholeNumber } from "./postcards-prompt.js";
+import { postcardsSplit } from "./postcards-split.js";
 
 export const postcards: Grammar = {
   name: "postcards",
   version: "postcards-1",
   maxPanel: 4,
+  scoresSteps: false,
+  split: postcardsSplit,
   words: [...judgmentWords, ".", "yes", "no", ...scoreWords, ...criteria],
   prompt: (input) => [{ role: "user", content: userTurn(input) }],
   parse: parsePostcards,
@@ -36,26 +30,6 @@ export const postcards: Grammar = {
   // Five criteria over n responses are 18 + 6n words and the end token; a little room is left.
   maxTokens: (n) => 24 + 6 * n,
 };
-
-function userTurn({ query, responses, reference }: JudgedInput): string {
-  if (reference !== undefined) {
-    throw invalid("reference", "the postcards grammar has no place for a reference answer; leave it out");
-  }
-  const [turn] = query;
-  if (query.length !== 1 || turn?.role !== "user") {
-    throw invalid("query", `the postcards grammar takes exactly one user turn, got ${query.length} turns`);
-  }
-  const words = [guardedWords(turn.content, forbiddenInQuery)];
-  responses.forEach((response, index) => {
-    words.push(["response", String(index + 1)], guardedWords(response, forbiddenInResponse), ["."]);
-  });
-  return words.flat().join(" ");
-}
-
-function guardedWords(text: string, forbidden: ReadonlySet<string>): string[] {
-  const words = text.split(/\s+/).filter((word) => word !== "");
-  return words.map((word) => (forbidden.has(word) ? "<unk>" : word));
-}
 
 function parsePostcards(text: string, n: number): ParsedJudgment | ParseFailure {
   const words = text.split(/\s+/).filter((word) => word !== "");
@@ -122,9 +96,4 @@ function parsePostcards(text: string, n: number): ParsedJudgment | ParseFailure 
       : failure("wrong_count", `more than ${n} scores for ${n} responses`);
   }
   return { ok: true, scores, ...parts };
-}
-
-/** A whole number written in digits, without sign or leading zero; null for anything else. */
-function wholeNumber(word: string | undefined): number | null {
-  return word !== undefined && /^(?:0|[1-9]\d*)$/.test(word) ? Number(word) : null;
 }

@@ -29,6 +29,11 @@ export interface TallyOptions {
   responses: number;
   /** Votes kept per response, the best by meta score; null is plain voting. */
   metaKeep: number | null;
+  /**
+   * Where not every two responses can be compared (steps with wholes, for one): a kind for each, and only those of one
+   * kind count in `agreement`. Left out: all are of one kind.
+   */
+  kinds?: readonly number[];
 }
 
 export interface CountedReward {
@@ -93,7 +98,7 @@ export function tally(votes: readonly CountedVote[], options: TallyOptions): Tal
       usable: usable.length,
       failed,
       spread: standardDeviation(scores),
-      agreement: agreement(counted, response, options.responses),
+      agreement: agreement(counted, response, options),
     };
   });
   const values = rewards.map((reward) => reward.value);
@@ -163,11 +168,15 @@ function keepBest(usable: readonly DistinctVote[], metaKeep: number | null): rea
   return [...usable].sort((a, b) => (rank(a) === rank(b) ? 0 : rank(b) - rank(a))).slice(0, metaKeep);
 }
 
-function agreement(counted: readonly DistinctVote[], response: number, responses: number): number {
+function agreement(
+  counted: readonly DistinctVote[],
+  response: number,
+  { responses, kinds }: TallyOptions,
+): number {
   let together = 0;
   let all = 0;
   for (let other = 0; other < responses; other++) {
-    if (other === response) continue;
+    if (other === response || kinds?.[other] !== kinds?.[response]) continue;
     let better = 0;
     let worse = 0;
     let equal = 0;

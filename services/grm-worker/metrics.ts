@@ -1,8 +1,10 @@
 /** What a grm-worker tells Prometheus. */
 import type { EngineStats } from "../../lib/engine/engine.js";
 import { latencySecondsBuckets, type Metrics } from "../../lib/host/metrics.js";
+import { PrinciplesSource } from "../../lib/wire/gen/covote/v1/common.js";
 import type { Vote } from "../../lib/wire/gen/covote/v1/judging.js";
 import { fromWireNullReason } from "../../lib/wire/null-reason.js";
+import type { MissReason } from "./principles.js";
 
 export function workerMetrics(metrics: Metrics, engine: { stats(): EngineStats }) {
   const votes = metrics.counter({
@@ -31,6 +33,15 @@ export function workerMetrics(metrics: Metrics, engine: { stats(): EngineStats }
     running.set(stats.running);
     waiting.set(stats.waiting);
   });
+  const principles = metrics.counter({
+    name: "covote_vote_principles_total",
+    help: "Votes in split mode; outcome is reused (hit), drawn (miss) or why a vote wrote its own principles",
+    labels: ["outcome"],
+  });
+  const saved = metrics.counter({
+    name: "covote_principles_saved_tokens_total",
+    help: "Tokens that votes did not have to generate because their principles were kept from an earlier one",
+  });
   const groups = metrics.counter({
     name: "covote_judgment_groups_sampled_total",
     help: "Groups of judgments sampled for a reward model that learns",
@@ -48,7 +59,12 @@ export function workerMetrics(metrics: Metrics, engine: { stats(): EngineStats }
       tokens.inc(vote.cost.cachedTokens, { kind: "cached" });
       tokens.inc(vote.cost.completionTokens, { kind: "completion" });
       seconds.observe(vote.cost.engineMs / 1000);
+      if (vote.principlesSource === PrinciplesSource.REUSED) {
+        principles.inc(1, { outcome: "reused" });
+        saved.inc(vote.principlesTokens);
+      } else if (vote.principlesSource === PrinciplesSource.DRAWN) principles.inc(1, { outcome: "drawn" });
     },
+    missedPrinciples: (outcome: MissReason): void => principles.inc(1, { outcome }),
     expired: (count: number): void => expired.inc(count),
   };
 }

@@ -6,6 +6,7 @@
  * - A failing engine gives its ballot back for another worker; after `maxAttempts` deliveries the votes are
  *   reported as `engine_unavailable`.
  * - Votes that were cancelled, or whose deadline has passed, are dropped, not cast.
+ * - Votes that are to use principles drawn apart share them through a store; where that fails they write their own.
  * - While a reward model learns, it also samples the groups of judgments that the learner asks for.
  */
 
@@ -27,7 +28,10 @@ import type { Ballot, Vote, VoteTicket } from "../../lib/wire/gen/covote/v1/judg
 import { ballotCodec, cancelVotesCodec, voteCodec } from "../../lib/wire/messages.js";
 import { openBallotIntake } from "./ballot-intake.js";
 import { createCancellations, type WatchedVote } from "./cancellations.js";
+import { createPrinciplesStore } from "./kept-principles.js";
 import { workerMetrics } from "./metrics.js";
+import { createPrinciplesSource } from "./principles.js";
+import { castSplitVote } from "./split-vote.js";
 import { type BallotPrompt, ballotPrompt, castVote, failed, type Voter } from "./vote.js";
 
 export interface GrmWorkerDependencies {
@@ -62,15 +66,28 @@ export async function startGrmWorker(
   options: GrmWorkerOptions,
 ): Promise<RunningService> {
   let requests = 0;
-  const voter: Voter = {
+  const cancellations = createCancellations();
+  const meter = workerMetrics(metrics, engine);
+  const shared = {
     engine,
     grammar,
     worker: options.name,
     maxTokens: options.maxTokens ?? null,
     nextRequest: () => ++requests,
   };
-  const cancellations = createCancellations();
-  const meter = workerMetrics(metrics, engine);
+  const { split } = grammar;
+  const voter: Voter = {
+    ...shared,
+    missed: meter.missedPrinciples,
+    principles:
+      split &&
+      createPrinciplesSource({
+        ...shared,
+        split,
+        store: createPrinciplesStore({ bus, clock, log }, split),
+        clock,
+      }),
+  };
 
   const cancels = bus.subscribe(bus.subjects.cancels(), {}, (data) => {
     const { judgmentId, voteIds } = cancelVotesCodec.decode(data);
@@ -124,7 +141,8 @@ export async function startGrmWorker(
   ): Promise<CovoteError | null> => {
     try {
       if (signal.aborted) return null;
-      report.vote(await castVote(voter, ballot, prompt, ticket, signal));
+      const casting = ticket.principleSet === undefined ? castVote : castSplitVote;
+      report.vote(await casting(voter, ballot, prompt, ticket, signal));
       intake.engineServed();
       return null;
     } catch (thrown) {

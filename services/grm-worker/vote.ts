@@ -4,11 +4,14 @@
  */
 import { CovoteError } from "../../lib/core/errors.js";
 import { type NullReason, nullReasonOfError } from "../../lib/core/null-reason.js";
-import type { Generation, GenerativeEngine } from "../../lib/engine/engine.js";
+import type { GenerateRequest, Generation, GenerativeEngine } from "../../lib/engine/engine.js";
 import type { ChatMessage } from "../../lib/grm/chat.js";
 import type { Grammar } from "../../lib/grm/grammar.js";
+import { type JudgedInput, scoresDue } from "../../lib/grm/judgment.js";
+import { PrinciplesSource as WrittenBy } from "../../lib/wire/gen/covote/v1/common.js";
 import type { Ballot, Vote, VoteTicket } from "../../lib/wire/gen/covote/v1/judging.js";
 import { toWireNullReason } from "../../lib/wire/null-reason.js";
+import type { MissReason, PrinciplesSource } from "./principles.js";
 
 export interface Voter {
   engine: GenerativeEngine;
@@ -19,12 +22,19 @@ export interface Voter {
   maxTokens: number | null;
   /** A number that no other request to this engine has. */
   nextRequest(): number;
+  /** Principles drawn apart, for the tickets that ask for them; left out or null: the grammar has none. */
+  principles?: PrinciplesSource | null;
+  /** Told why a vote wrote its own principles although it was to use others. */
+  missed?(reason: MissReason): void;
 }
 
 /** A prompt that was built once for all votes of a ballot. */
 export interface BallotPrompt {
+  input: JudgedInput;
   messages: readonly ChatMessage[];
   maxTokens: number;
+  /** Scores that a vote on it has to give. */
+  due: number;
   /** Why no vote on it can be cast: too long for the model. */
   tooLong: string | null;
 }
@@ -34,18 +44,26 @@ export function ballotPrompt(
   ballot: Ballot,
   query: ChatMessage[],
 ): BallotPrompt {
-  const { responses, reference } = ballot;
-  const messages = grammar.prompt({ query, responses, ...(reference === undefined ? {} : { reference }) });
-  const maxTokens = Math.min(grammar.maxTokens(ballot.responses.length), limits.maxTokens ?? Infinity);
+  const panel = ballot.responses.length;
+  const input = inputOf(ballot, query);
+  const messages = grammar.prompt(input);
+  const due = scoresDue(input);
+  const maxTokens = Math.min(grammar.maxTokens(panel, due - panel), limits.maxTokens ?? Infinity);
   const needed = engine.countTokens(messages) + maxTokens;
   const limit = engine.maxPositions;
   const tooLong =
-    needed > limit
-      ? `panel of ${ballot.responses.length} needs ${needed} tokens, the reward model takes ${limit}`
-      : null;
-  return { messages, maxTokens, tooLong };
+    needed > limit ? `panel of ${panel} needs ${needed} tokens, the reward model takes ${limit}` : null;
+  return { input, messages, maxTokens, due, tooLong };
 }
 
+function inputOf({ responses, reference, steps }: Ballot, query: ChatMessage[]): JudgedInput {
+  const input: JudgedInput = { query, responses };
+  if (reference !== undefined) input.reference = reference;
+  if (steps !== undefined) input.steps = steps.responses.map(({ texts }) => texts);
+  return input;
+}
+
+/** A vote that writes its own principles. */
 export async function castVote(
   voter: Voter,
   ballot: Ballot,
@@ -53,11 +71,27 @@ export async function castVote(
   ticket: VoteTicket,
   signal: AbortSignal,
 ): Promise<Vote> {
-  const { engine, grammar } = voter;
   if (prompt.tooLong !== null) {
     return { ...failed(voter, ballot, ticket, "refused", prompt.tooLong), panelTooLong: true };
   }
-  const request = {
+  let generation: Generation;
+  try {
+    generation = await voter.engine.generate(requestOf(voter, ballot, prompt, ticket), { signal });
+  } catch (thrown) {
+    const error = CovoteError.from(thrown);
+    if (error.retryable || error.code === "cancelled") throw error;
+    return failed(voter, ballot, ticket, nullReasonOfError[error.code], error.message);
+  }
+  return readVote(voter, ballot, prompt, ticket, generation, generation.text);
+}
+
+export function requestOf(
+  voter: Voter,
+  ballot: Ballot,
+  prompt: BallotPrompt,
+  ticket: VoteTicket,
+): GenerateRequest {
+  return {
     // A ballot that was delivered twice may be in the engine twice.
     id: `${ticket.voteId}~${voter.nextRequest()}`,
     messages: prompt.messages,
@@ -65,16 +99,19 @@ export async function castVote(
     temperature: ballot.temperature,
     seed: ticket.seed,
   };
-  let generation: Generation;
-  try {
-    generation = await engine.generate(request, { signal });
-  } catch (thrown) {
-    const error = CovoteError.from(thrown);
-    if (error.retryable || error.code === "cancelled") throw error;
-    return failed(voter, ballot, ticket, nullReasonOfError[error.code], error.message);
-  }
-  const parsed = grammar.parse(generation.text, ballot.responses.length);
-  const vote = emptyVote(voter, ballot, ticket, generation);
+}
+
+/** The vote that a model's text is. `text`: the whole judgment, where that is more than what was generated. */
+export function readVote(
+  voter: Voter,
+  ballot: Ballot,
+  prompt: BallotPrompt,
+  ticket: VoteTicket,
+  generation: Generation,
+  text: string,
+): Vote {
+  const parsed = voter.grammar.parse(text, prompt.due);
+  const vote = emptyVote(voter, ballot, ticket, generation, text);
   const { principles, critique } = parsed;
   const cut = generation.finish === "length";
   // Scores in a text that was cut may be a draft: marks per criterion, or a box in reasoning that has no end.
@@ -92,10 +129,16 @@ export function failed(
   reason: NullReason,
   failure: string,
 ): Vote {
-  return { ...emptyVote(voter, ballot, ticket, null), nullReason: toWireNullReason(reason), failure };
+  return { ...emptyVote(voter, ballot, ticket, null, ""), nullReason: toWireNullReason(reason), failure };
 }
 
-function emptyVote(voter: Voter, ballot: Ballot, ticket: VoteTicket, generation: Generation | null): Vote {
+function emptyVote(
+  voter: Voter,
+  ballot: Ballot,
+  ticket: VoteTicket,
+  generation: Generation | null,
+  text: string,
+): Vote {
   const { grammar } = voter;
   return {
     voteId: ticket.voteId,
@@ -103,7 +146,7 @@ function emptyVote(voter: Voter, ballot: Ballot, ticket: VoteTicket, generation:
     judgmentId: ballot.judgmentId,
     judgeVersion: generation === null ? "" : `${generation.version}+${grammar.name}@${grammar.version}`,
     worker: voter.worker,
-    text: generation?.text ?? "",
+    text,
     principles: "",
     critique: "",
     scores: [],
@@ -117,5 +160,8 @@ function emptyVote(voter: Voter, ballot: Ballot, ticket: VoteTicket, generation:
       engineMs: generation?.engineMs ?? 0,
     },
     panelTooLong: false,
+    principlesSource: WrittenBy.UNSPECIFIED,
+    principlesKey: "",
+    principlesTokens: 0,
   };
 }

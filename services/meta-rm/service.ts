@@ -13,6 +13,7 @@ import type { Logger } from "../../lib/core/logger.js";
 import type { ScalarEngine } from "../../lib/engine/engine.js";
 import { type ChatMessage, isChatMessage } from "../../lib/grm/chat.js";
 import type { Grammar } from "../../lib/grm/grammar.js";
+import type { JudgedInput } from "../../lib/grm/judgment.js";
 import type { Metrics } from "../../lib/host/metrics.js";
 import type { MetaScore, MetaScoreItem } from "../../lib/wire/gen/covote/v1/judging.js";
 import { metaScoreRequestCodec, metaScoreResponseCodec } from "../../lib/wire/messages.js";
@@ -87,8 +88,10 @@ interface Scored {
 
 function conversationOf(grammar: Grammar, item: MetaScoreItem): readonly ChatMessage[] | CovoteError {
   const query = (item.query?.messages ?? []).filter(isChatMessage);
-  const { responses, reference, judgmentText } = item;
-  const judged = { query, responses, ...(reference === undefined ? {} : { reference }) };
+  const { responses, reference, judgmentText, steps } = item;
+  const judged: JudgedInput = { query, responses };
+  if (reference !== undefined) judged.reference = reference;
+  if (steps !== undefined) judged.steps = steps.responses.map(({ texts }) => texts);
   try {
     return grammar.metaConversation({ ...judged, judgmentText });
   } catch (thrown) {

@@ -5,10 +5,11 @@ import { createHash } from "node:crypto";
 import type { ChatMessage } from "../../lib/grm/chat.js";
 import type { Response } from "../../lib/wire/gen/covote/v1/common.js";
 import type { Vote } from "../../lib/wire/gen/covote/v1/judging.js";
-import type { Judgment } from "../../lib/wire/gen/covote/v1/reward.js";
+import { type Judgment, type Reward, StepForm } from "../../lib/wire/gen/covote/v1/reward.js";
 import { fromWireNullReason } from "../../lib/wire/null-reason.js";
 import type { CastVote, Outcome } from "./judgment.js";
 import { totalCost, toVoteRecord, toWireReward } from "./judgment-records.js";
+import type { StepLayout } from "./step-layout.js";
 
 export interface JudgeRequest {
   id: string;
@@ -26,6 +27,8 @@ export interface JudgeRequest {
   seed: number;
   /** Milliseconds since the epoch. */
   deadlineAtMs: number;
+  /** Sets of principles drawn apart for the query; 0: every vote writes its own. */
+  split: number;
   labels: Record<string, string>;
   policyVersion: string;
   traceparent: string;
@@ -34,11 +37,15 @@ export interface JudgeRequest {
 
 /** Of what was asked: two requests under one id must have the same. */
 export function digestOf(request: JudgeRequest): string {
-  const { query, responses, reference, votes, metaKeep, temperature, panelLimit, seed } = request;
+  const { query, responses, reference, votes, metaKeep, temperature, panelLimit, seed, split } = request;
   const texts = responses.map((r) => r.text);
   const asked: unknown[] = [query, texts, votes, metaKeep, temperature, panelLimit, seed];
-  // Without one the digest is that of records from before there were references.
+  // Without these the digest is that of records from before there were any.
   if (reference !== null) asked.push(reference);
+  if (split > 0) asked.push({ split });
+  if (responses.some(({ steps }) => steps !== undefined)) {
+    asked.push({ steps: responses.map(({ steps }) => steps?.texts ?? null) });
+  }
   return createHash("sha256").update(JSON.stringify(asked)).digest("hex");
 }
 
@@ -46,19 +53,21 @@ export function toJudgment(
   request: JudgeRequest,
   outcome: Outcome,
   stamps: { digest: string; acceptedAtMs: number; latencyMs: number },
+  layout: StepLayout | null = null,
 ): Judgment {
   return {
     judgmentId: request.id,
     query: { messages: [...request.query] },
     responses: [...request.responses],
-    votes: outcome.votes.map((vote) => toVoteRecord(vote, vote.order, vote)),
+    votes: outcome.votes.map((vote) => toVoteRecord(vote, vote.order, vote, layout)),
     outcome: {
       judgmentId: request.id,
-      rewards: outcome.rewards.map(toWireReward),
+      rewards: rewardsOf(outcome, layout),
       partial: outcome.partial,
       judgeVersion: outcome.judgeVersion,
       cost: totalCost(outcome.votes),
       latencyMs: stamps.latencyMs,
+      stepForm: layout?.form ?? StepForm.UNSPECIFIED,
     },
     labels: request.labels,
     acceptedAtMs: stamps.acceptedAtMs,
@@ -67,7 +76,18 @@ export function toJudgment(
     metaKeep: request.metaKeep ?? 0,
     metaVersion: outcome.metaVersion,
     reference: request.reference ?? undefined,
+    split: request.split,
   };
+}
+
+/** Rewards per unit, put together per response. */
+function rewardsOf({ rewards }: Outcome, layout: StepLayout | null): Reward[] {
+  if (layout === null) return rewards.map(toWireReward);
+  const unit = (index: number): Reward => toWireReward(rewards[index] as Outcome["rewards"][number]);
+  return layout.responses.map(({ whole, steps }) => ({
+    ...unit(whole),
+    steps: steps === null ? undefined : { rewards: steps.map(unit) },
+  }));
 }
 
 export function toCastVote(vote: Vote): CastVote {
@@ -84,6 +104,8 @@ export function toCastVote(vote: Vote): CastVote {
     nullReason,
     failure: vote.failure,
     panelTooLong: vote.panelTooLong,
+    principlesSource: vote.principlesSource,
+    principlesKey: vote.principlesKey,
     cost: { promptTokens, cachedTokens, completionTokens, engineMs },
   };
 }

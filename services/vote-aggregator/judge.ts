@@ -27,6 +27,7 @@ import { type JudgmentMessage, judgmentActor } from "./judgment-actor.js";
 import { type JudgmentRecords, toVoteRecord } from "./judgment-records.js";
 import type { MetaClient } from "./meta-client.js";
 import type { AggregatorMetrics } from "./metrics.js";
+import { kindsOf, stepLayout } from "./step-layout.js";
 
 export interface Judge {
   /** The judgment with its outcome. Rejects with `overloaded`, `already_exists`, `cancelled`, `unavailable`. */
@@ -57,6 +58,8 @@ export interface JudgeOptions {
   ballotPatienceMs: number;
   /** Most responses that the judges' grammar can show together; larger panels are drawn smaller. */
   maxPanel: number;
+  /** Whether that grammar scores numbered steps; default false: responses given as steps are judged as prefixes. */
+  scoresSteps?: boolean;
 }
 
 interface Running {
@@ -92,29 +95,33 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
     const watchers = new Set<(vote: VoteRecord) => void>();
     const outcome = deferred<Outcome>();
     const runId = `${request.id}~${++started}-${bus.id.slice(-8)}`;
+    const layout = stepLayout(request.responses, options.scoresSteps ?? false);
+    const texts = layout?.texts ?? request.responses.map((r) => r.text);
     const task = {
       ...request,
       runId,
-      responses: request.responses.length,
+      responses: texts.length,
       panelLimit: Math.min(request.panelLimit, options.maxPanel),
-      texts: request.responses.map((r) => r.text),
+      texts,
+      ...(layout === null ? {} : { unitsOf: layout.unitsOf, kinds: kindsOf(layout), steps: layout.steps }),
     };
     const actor = actors.spawn(
       `judgment-${request.id}-${started}`,
       judgmentActor({ bus, meta, log, ballotPatienceMs: options.ballotPatienceMs }, task, {
         voted: (vote, order) => {
-          if (watchers.size > 0) for (const watcher of watchers) watcher(toVoteRecord(vote, order));
+          if (watchers.size === 0) return;
+          for (const watcher of watchers) watcher(toVoteRecord(vote, order, undefined, layout));
         },
         finished: outcome.resolve,
         failed: outcome.reject,
       }),
-      { supervision: { on: "stop" }, mailboxCapacity: mailboxCapacity(request) },
+      { supervision: { on: "stop" }, mailboxCapacity: mailboxCapacity(request.votes, texts.length) },
     );
     const finish = async (): Promise<Judgment> => {
       try {
         const result = await outcome.promise;
         const latencyMs = clock.monotonic() - startedAt;
-        const judgment = toJudgment(request, result, { digest, acceptedAtMs, latencyMs });
+        const judgment = toJudgment(request, result, { digest, acceptedAtMs, latencyMs }, layout);
         metrics.observe(result, latencyMs);
         const trace_id = parseTraceparent(request.traceparent)?.traceId;
         log.debug(
@@ -280,6 +287,6 @@ function refuseOther(id: string, digest: string, known: string): void {
 }
 
 /** Every vote sends at most a vote and a meta message; the rest is for timers. */
-function mailboxCapacity(request: JudgeRequest): number {
-  return 64 + 4 * request.votes * request.responses.length;
+function mailboxCapacity(votes: number, responses: number): number {
+  return 64 + 4 * votes * responses;
 }

@@ -12,6 +12,7 @@ import type { Timer } from "../../lib/core/clock.js";
 import { CovoteError } from "../../lib/core/errors.js";
 import type { Logger } from "../../lib/core/logger.js";
 import type { ChatMessage } from "../../lib/grm/chat.js";
+import type { PanelSteps } from "../../lib/wire/gen/covote/v1/judging.js";
 import { ballotCodec, cancelVotesCodec } from "../../lib/wire/messages.js";
 import {
   type CastVote,
@@ -30,6 +31,8 @@ export interface JudgmentTask extends JudgmentSpec {
   runId: string;
   query: readonly ChatMessage[];
   texts: readonly string[];
+  /** Of the responses that are shown as steps; see step-layout.ts. Null, or left out: none is. */
+  steps?: readonly (readonly string[])[] | null;
   /** Null: none was given. */
   reference: string | null;
   temperature: number;
@@ -117,6 +120,12 @@ function createBehaviour(
     stop();
   };
 
+  /** Of the responses on a panel; undefined when none has any. */
+  const stepsOn = (order: readonly number[]): PanelSteps | undefined => {
+    const { steps = null } = task;
+    return steps === null ? undefined : { responses: order.map((i) => ({ texts: [...(steps[i] ?? [])] })) };
+  };
+
   const send = (ballot: Dispatch): void => {
     dispatchedAtMs.set(ballot.ballotId, clock.monotonic());
     const data = ballotCodec.encode({
@@ -131,6 +140,7 @@ function createBehaviour(
       judgeVersion: "",
       traceparent: task.traceparent,
       reference: task.reference ?? undefined,
+      steps: stepsOn(ballot.order),
     });
     // The ballot's own part of its id, below a judgment that was never judged before.
     const id = `${task.runId}${ballot.ballotId.slice(task.id.length)}-${ballot.attempt}`;
@@ -152,6 +162,7 @@ function createBehaviour(
       responses: order.map((i) => task.texts[i] ?? ""),
       judgmentText: vote.text,
       reference: task.reference ?? undefined,
+      steps: stepsOn(order),
     };
     void meta.score(item, task.deadlineAtMs, task.traceparent).then(({ logit, version }) => {
       self.offer({ t: "meta", scores: new Map([[vote.voteId, logit]]), version });

@@ -8,11 +8,12 @@
 import type { Bus } from "../../lib/bus/bus.js";
 import { CovoteError } from "../../lib/core/errors.js";
 import { newId } from "../../lib/core/ids.js";
-import type { Cost } from "../../lib/wire/gen/covote/v1/common.js";
+import { type Cost, PrinciplesSource } from "../../lib/wire/gen/covote/v1/common.js";
 import type { Judgment, Reward, VoteRecord } from "../../lib/wire/gen/covote/v1/reward.js";
 import { judgmentCodec } from "../../lib/wire/messages.js";
 import { toWireNullReason } from "../../lib/wire/null-reason.js";
 import type { CastVote, Outcome, VoteOutcome } from "./judgment.js";
+import type { StepLayout } from "./step-layout.js";
 
 /** A NATS message holds 1 MiB unless its server says otherwise; headers and the envelope need some of it. */
 const maxEntryBytes = 900_000;
@@ -133,15 +134,21 @@ export function toWireReward(reward: Outcome["rewards"][number]): Reward {
   };
 }
 
+/** Of a vote where no response is given as steps. */
+const noSteps: number[] = [];
+
 /** A vote as it is shown; `meta` and `kept` are known only once the tally is done. */
 export function toVoteRecord(
   vote: CastVote,
   order: readonly number[],
   counted: Pick<VoteOutcome, "meta" | "kept"> = { meta: null, kept: false },
+  layout: StepLayout | null = null,
 ): VoteRecord {
+  const { units } = layout ?? {};
   return {
     voteId: vote.voteId,
-    order: [...order],
+    order: units === undefined ? [...order] : order.map((unit) => units[unit]?.response ?? 0),
+    steps: units === undefined ? noSteps : order.map((unit) => units[unit]?.step ?? 0),
     principles: vote.principles,
     critique: vote.critique,
     scores: [...(vote.scores ?? [])],
@@ -151,6 +158,8 @@ export function toVoteRecord(
     kept: counted.kept,
     judgeVersion: vote.judgeVersion,
     worker: vote.worker,
+    principlesSource: vote.principlesSource ?? PrinciplesSource.UNSPECIFIED,
+    principlesKey: vote.principlesKey ?? "",
     cost: { votes: 1, ...vote.cost },
     // Of a judgment that was read, principles, critique and scores are all there is to tell.
     text: vote.nullReason === "unparsable" ? vote.text : "",

@@ -13,6 +13,7 @@
 import type { NullReason } from "../../lib/core/null-reason.js";
 import { type PlannedBallot, planBallots } from "../../lib/grm/panels.js";
 import { type CountedVote, type Tally, tally } from "../../lib/tally/tally.js";
+import type { PrinciplesSource } from "../../lib/wire/gen/covote/v1/common.js";
 
 export interface JudgmentSpec {
   id: string;
@@ -25,6 +26,12 @@ export interface JudgmentSpec {
   panelLimit: number;
   votesPerBallot: number;
   seed: number;
+  /** Scores that each response takes, where not each takes one (see step-layout.ts). Votes and rewards are then about
+   * these, numbered through, and `kinds` says which of them can be compared. */
+  unitsOf?: readonly number[];
+  kinds?: readonly number[];
+  /** Sets of principles drawn apart: vote j of a response is cast with set j modulo these. Left out, or 0: none. */
+  split?: number;
 }
 
 export interface CastVote {
@@ -34,11 +41,14 @@ export interface CastVote {
   text: string;
   principles: string;
   critique: string;
-  /** One per response of the panel, in the order shown; null: the vote failed for `nullReason`. */
+  /** One per response of the panel (or per unit), in the order shown; null: the vote failed for `nullReason`. */
   scores: readonly number[] | null;
   nullReason: NullReason | null;
   failure: string;
   panelTooLong: boolean;
+  /** Principles that were not written by the vote itself: who wrote them, and under which hash they are kept. */
+  principlesSource?: PrinciplesSource;
+  principlesKey?: string;
   cost: { promptTokens: number; cachedTokens: number; completionTokens: number; engineMs: number };
 }
 
@@ -47,7 +57,7 @@ export interface Dispatch {
   ballotId: string;
   attempt: number;
   order: readonly number[];
-  tickets: readonly { voteId: string; seed: number }[];
+  tickets: readonly { voteId: string; seed: number; principleSet?: number }[];
 }
 
 export interface VoteOutcome extends CastVote {
@@ -57,6 +67,7 @@ export interface VoteOutcome extends CastVote {
 }
 
 export interface Outcome {
+  /** One per response, or per unit. */
   rewards: readonly (
     | { value: number; sum: number; kept: number; usable: number; spread: number; agreement: number }
     | { value: null; reason: NullReason }
@@ -90,7 +101,7 @@ export interface JudgmentMachine {
   handle(event: JudgmentEvent): Effect[];
   /** Ballots with open tickets. */
   openBallots(): readonly { ballotId: string; attempt: number }[];
-  /** The panel that a vote belongs to: indices of responses in the order shown; empty for unknown votes. */
+  /** What a vote's scores are about, in the order of its panel: responses, or their units. Empty for unknown votes. */
   orderOf(voteId: string): readonly number[];
 }
 
@@ -117,6 +128,17 @@ export function createJudgment(spec: JudgmentSpec): JudgmentMachine {
   let generation = 0;
   let finished = false;
 
+  const firstUnits = spec.unitsOf === undefined ? null : startsOf(spec.unitsOf);
+  /** What the scores of a panel are about. */
+  const unitsOn = (order: readonly number[]): readonly number[] => {
+    if (firstUnits === null) return order;
+    return order.flatMap((response) => {
+      const first = firstUnits[response] as number;
+      return Array.from({ length: (firstUnits[response + 1] as number) - first }, (_, i) => first + i);
+    });
+  };
+  const dispatchOf = (ballot: BallotState): Dispatch => toDispatch(ballot, spec.split ?? 0);
+
   const plan = (): Effect[] => {
     const id = generation === 0 ? spec.id : `${spec.id}-g${generation}`;
     return open(planBallots({ ...spec, judgmentId: id, seed: spec.seed + generation }));
@@ -135,14 +157,14 @@ export function createJudgment(spec: JudgmentSpec): JudgmentMachine {
       for (const voteId of p.voteIds) ballotOf.set(voteId, state);
       return state;
     });
-    return [{ t: "dispatch", ballots: added.map(toDispatch) }];
+    return [{ t: "dispatch", ballots: added.map(dispatchOf) }];
   };
 
   const onVote = (cast: CastVote): Effect[] => {
     const ballot = ballotOf.get(cast.voteId);
     if (!ballot?.open.has(cast.voteId)) return [];
     if (oldVersions.has(cast.judgeVersion)) return onOutdated(ballot, cast.voteId);
-    const vote = checked(cast, ballot.plan.order.length);
+    const vote = checked(cast, unitsOn(ballot.plan.order).length);
     if (vote.judgeVersion !== "" && vote.judgeVersion !== judgeVersion) {
       if (judgeVersion !== "") return startOver(vote.judgeVersion);
       judgeVersion = vote.judgeVersion;
@@ -165,7 +187,7 @@ export function createJudgment(spec: JudgmentSpec): JudgmentMachine {
     ballot.outdatedDispatches++;
     ballot.outdated.clear();
     ballot.attempt++;
-    return redispatch([ballot]);
+    return redispatch([ballot], dispatchOf);
   };
 
   const startOver = (version: string): Effect[] => {
@@ -179,7 +201,7 @@ export function createJudgment(spec: JudgmentSpec): JudgmentMachine {
 
   /** A panel that does not fit the model's context is judged as two halves, each with as many votes. */
   const split = (ballot: BallotState): Effect[] => {
-    const { ballotId, order, voteIds, voteSeeds } = ballot.plan;
+    const { ballotId, order, voteIds, voteSeeds, votesBefore } = ballot.plan;
     ballots.delete(ballotId);
     for (const voteId of voteIds) {
       ballotOf.delete(voteId);
@@ -192,6 +214,7 @@ export function createJudgment(spec: JudgmentSpec): JudgmentMachine {
       order: part,
       voteIds: voteIds.map((id) => `${id}${name}`),
       voteSeeds,
+      votesBefore,
     });
     return open([half("a", order.slice(0, middle)), half("b", order.slice(middle))]);
   };
@@ -212,14 +235,18 @@ export function createJudgment(spec: JudgmentSpec): JudgmentMachine {
       scores: vote.scores,
       meta: meta.get(vote.voteId) ?? null,
     }));
-    const result = tally(counted, { responses: spec.responses, metaKeep: spec.metaKeep });
+    const result = tally(counted, {
+      responses: firstUnits?.at(-1) ?? spec.responses,
+      metaKeep: spec.metaKeep,
+      ...(spec.kinds === undefined ? {} : { kinds: spec.kinds }),
+    });
     const kept = new Set(result.keptVoteIds);
     return {
       t: "finish",
       openVoteIds,
       outcome: {
         rewards: result.rewards.map((r, i) =>
-          r.value === null ? { value: null, reason: reasonFor(i, cut) } : rewardOf(r),
+          r.value === null ? { value: null, reason: reasonFor(shownAs(i), cut) } : rewardOf(r),
         ),
         votes: [...votes.values()].map((vote) => ({
           ...vote,
@@ -233,6 +260,10 @@ export function createJudgment(spec: JudgmentSpec): JudgmentMachine {
       },
     };
   };
+
+  /** The response that a reward is about. */
+  const shownAs = (unit: number): number =>
+    firstUnits === null ? unit : firstUnits.findLastIndex((first) => first <= unit);
 
   /** Why a response has no usable vote: cut short while votes were open, else the commonest failure. */
   const reasonFor = (response: number, cut: NullReason | null): NullReason => {
@@ -249,7 +280,10 @@ export function createJudgment(spec: JudgmentSpec): JudgmentMachine {
     return commonest?.[0] ?? cut ?? "engine_unavailable";
   };
 
-  const orderOf = (voteId: string): readonly number[] => ballotOf.get(voteId)?.plan.order ?? [];
+  const orderOf = (voteId: string): readonly number[] => {
+    const ballot = ballotOf.get(voteId);
+    return ballot === undefined ? [] : unitsOn(ballot.plan.order);
+  };
 
   return {
     start: plan,
@@ -268,10 +302,10 @@ export function createJudgment(spec: JudgmentSpec): JudgmentMachine {
         case "overdue": {
           const late = event.ballotIds.map((id) => ballots.get(id)).filter((b) => b !== undefined);
           for (const ballot of late) ballot.attempt++;
-          return redispatch(late);
+          return redispatch(late, dispatchOf);
         }
         case "requeue":
-          return redispatch([...ballots.values()]);
+          return redispatch([...ballots.values()], dispatchOf);
         case "deadline":
           return [finish(true, "deadline")];
         case "cancel":
@@ -294,17 +328,30 @@ function checked(vote: CastVote, panel: number): CastVote {
   return { ...vote, scores: null, nullReason: "unparsable", failure };
 }
 
-function redispatch(ballots: readonly BallotState[]): Effect[] {
+function redispatch(
+  ballots: readonly BallotState[],
+  dispatchOf: (ballot: BallotState) => Dispatch,
+): Effect[] {
   const open = ballots.filter((b) => b.open.size > 0);
-  return open.length === 0 ? [] : [{ t: "dispatch", ballots: open.map(toDispatch) }];
+  return open.length === 0 ? [] : [{ t: "dispatch", ballots: open.map(dispatchOf) }];
 }
 
-function toDispatch(ballot: BallotState): Dispatch {
-  const { ballotId, order, voteIds, voteSeeds } = ballot.plan;
+function toDispatch(ballot: BallotState, split: number): Dispatch {
+  const { ballotId, order, voteIds, voteSeeds, votesBefore } = ballot.plan;
   const tickets = voteIds
-    .map((voteId, i) => ({ voteId, seed: voteSeeds[i] ?? 0 }))
+    .map((voteId, i) => {
+      const seed = voteSeeds[i] ?? 0;
+      return split === 0 ? { voteId, seed } : { voteId, seed, principleSet: (votesBefore + i) % split };
+    })
     .filter((ticket) => ballot.open.has(ticket.voteId));
   return { ballotId, attempt: ballot.attempt, order, tickets };
+}
+
+/** Where the units of each response start, and, at the end, how many there are. */
+function startsOf(unitsOf: readonly number[]): number[] {
+  const starts = [0];
+  for (const units of unitsOf) starts.push((starts.at(-1) as number) + units);
+  return starts;
 }
 
 function rewardOf(r: Extract<Tally["rewards"][number], { value: number }>): Outcome["rewards"][number] {

@@ -26,12 +26,14 @@ export function mountVoteAggregator(runtime: Runtime): void {
           maxInFlight: judging.maxInFlight,
           ballotPatienceMs: judging.ballotPatienceMs,
           maxPanel: runtime.grammar.maxPanel,
+          scoresSteps: runtime.grammar.scoresSteps,
         },
         meta: { batch: metaRm.batch, lingerMs: metaLingerMs, patienceMs: metaRm.patienceMs },
         rollouts: {
           concurrency: judging.maxInFlight,
           votesPerBallot: judging.votesPerBallot,
           grammar: runtime.grammar,
+          split: judging.split,
         },
         defaults: {
           ...judging,

@@ -34,6 +34,8 @@ export interface JudgingDefaults {
   panelLimit: number;
   votesPerBallot: number;
   deadlineMs: number;
+  /** Sets of principles drawn apart per query; default 0: votes write their own. */
+  split?: number;
   /** Requests of one stream judged side by side. */
   streamConcurrency: number;
 }
@@ -141,9 +143,11 @@ export function toJudgeRequest(
     panelLimit: options?.panelLimit ?? defaults.panelLimit,
     deadlineMs: options?.deadlineMs ?? defaults.deadlineMs,
     seed: options?.seed ?? seedFrom(requestId),
+    split: options?.split ?? defaults.split ?? 0,
   };
   const reference = request.reference ?? null;
-  checkScoreRequest({ requestId, query, responses, reference, options: choice, labels });
+  const steps = stepsOf(request);
+  checkScoreRequest({ requestId, query, responses, steps, reference, options: choice, labels });
   const { deadlineMs, metaKeep, ...rest } = choice;
   const ownDeadline = clock.now() + deadlineMs;
   return {
@@ -161,6 +165,12 @@ export function toJudgeRequest(
     traceparent: formatTraceparent(context.trace),
     priority: "hi",
   };
+}
+
+/** Of each response; null where none is given as steps. */
+function stepsOf({ responses }: ScoreRequest): (readonly string[] | null)[] | null {
+  if (!responses.some(({ steps }) => steps !== undefined)) return null;
+  return responses.map(({ steps }) => steps?.texts ?? null);
 }
 
 function metaKeepOf(votes: number, keep: JudgingDefaults["metaKeep"]): number {

@@ -31,6 +31,8 @@ export interface RolloutOptions {
   votesPerBallot: number;
   /** In which the judgments are written that are judged by rule. */
   grammar: Grammar;
+  /** Sets of principles drawn apart per query; default 0: votes write their own. */
+  split?: number;
 }
 
 export function judgeRollouts(
@@ -50,7 +52,7 @@ export function judgeRollouts(
     const rollout = rolloutCodec.decode(item.data);
     if (rollout.refusal !== "") return handOn(refused(rollout), item);
     if (rollout.prompt?.label !== undefined) return handOn(ruledExperience(rollout, options.grammar), item);
-    const request = toRequest(rollout, item.id, clock, options.votesPerBallot);
+    const request = toRequest(rollout, item.id, clock, options);
     let judgment: Judgment;
     try {
       judgment = await judge.judge(request, { signal: item.signal });
@@ -64,7 +66,12 @@ export function judgeRollouts(
   });
 }
 
-function toRequest(rollout: Rollout, id: string, clock: Clock, votesPerBallot: number): JudgeRequest {
+function toRequest(
+  rollout: Rollout,
+  id: string,
+  clock: Clock,
+  { votesPerBallot, split = 0 }: RolloutOptions,
+): JudgeRequest {
   const { prompt, responses } = rollout;
   const plan = prompt?.judging;
   if (prompt === undefined || plan === undefined) {
@@ -84,6 +91,7 @@ function toRequest(rollout: Rollout, id: string, clock: Clock, votesPerBallot: n
     responses,
     // A policy's prompts have none.
     reference: null,
+    split,
     votes,
     metaKeep: metaKeep === 0 ? null : metaKeep,
     temperature,

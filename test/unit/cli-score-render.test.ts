@@ -2,8 +2,8 @@ import { describe, expect, test } from "vitest";
 import { textStyle, visibleLength } from "../../cli/run/text.js";
 import type { Scored } from "../../cli/score/ask.js";
 import { renderScored, scoredForMachines } from "../../cli/score/render.js";
-import { NullReason } from "../../lib/wire/gen/covote/v1/common.js";
-import { Judgment, type Reward, type VoteRecord } from "../../lib/wire/gen/covote/v1/reward.js";
+import { NullReason, PrinciplesSource } from "../../lib/wire/gen/covote/v1/common.js";
+import { Judgment, type Reward, StepForm, type VoteRecord } from "../../lib/wire/gen/covote/v1/reward.js";
 
 const noCost = { votes: 1, promptTokens: 10, cachedTokens: 0, completionTokens: 5, engineMs: 2 };
 
@@ -35,6 +35,9 @@ function vote(id: string, more: Partial<VoteRecord> = {}): VoteRecord {
     judgeVersion: "v",
     worker: "w",
     cost: noCost,
+    steps: [],
+    principlesSource: PrinciplesSource.UNSPECIFIED,
+    principlesKey: "",
     ...more,
   };
 }
@@ -47,6 +50,7 @@ function scored(rewards: Reward[], votes: VoteRecord[], responses = ["good card"
     judgeVersion: "grm+postcards@1",
     cost: { ...noCost, votes: votes.length },
     latencyMs: 12.3,
+    stepForm: StepForm.UNSPECIFIED,
   };
   const query = [{ role: "user" as const, content: "query to aunt" }];
   return {

@@ -10,6 +10,7 @@ const request: JudgeRequest = {
   votes: 8,
   metaKeep: 4,
   temperature: 0.5,
+  split: 0,
   panelLimit: 4,
   votesPerBallot: 8,
   seed: 1,

@@ -82,6 +82,61 @@ export function nullReasonToJSON(object: NullReason): string {
   }
 }
 
+/** Who wrote the principles of a vote. */
+export const PrinciplesSource = {
+  /** UNSPECIFIED - The vote itself, along with its critique and scores. */
+  UNSPECIFIED: 0,
+  /** DRAWN - They were drawn apart, for this vote first; their cost is part of this vote's. */
+  DRAWN: 1,
+  /** REUSED - They were drawn apart, for an earlier vote. */
+  REUSED: 2,
+  /** FALLBACK - The vote itself, although principles drawn apart were asked for: none could be had. */
+  FALLBACK: 3,
+} as const;
+
+export type PrinciplesSource = typeof PrinciplesSource[keyof typeof PrinciplesSource];
+
+export namespace PrinciplesSource {
+  export type UNSPECIFIED = typeof PrinciplesSource.UNSPECIFIED;
+  export type DRAWN = typeof PrinciplesSource.DRAWN;
+  export type REUSED = typeof PrinciplesSource.REUSED;
+  export type FALLBACK = typeof PrinciplesSource.FALLBACK;
+}
+
+export function principlesSourceFromJSON(object: any): PrinciplesSource {
+  switch (object) {
+    case 0:
+    case "PRINCIPLES_SOURCE_UNSPECIFIED":
+      return PrinciplesSource.UNSPECIFIED;
+    case 1:
+    case "PRINCIPLES_SOURCE_DRAWN":
+      return PrinciplesSource.DRAWN;
+    case 2:
+    case "PRINCIPLES_SOURCE_REUSED":
+      return PrinciplesSource.REUSED;
+    case 3:
+    case "PRINCIPLES_SOURCE_FALLBACK":
+      return PrinciplesSource.FALLBACK;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum PrinciplesSource");
+  }
+}
+
+export function principlesSourceToJSON(object: PrinciplesSource): string {
+  switch (object) {
+    case PrinciplesSource.UNSPECIFIED:
+      return "PRINCIPLES_SOURCE_UNSPECIFIED";
+    case PrinciplesSource.DRAWN:
+      return "PRINCIPLES_SOURCE_DRAWN";
+    case PrinciplesSource.REUSED:
+      return "PRINCIPLES_SOURCE_REUSED";
+    case PrinciplesSource.FALLBACK:
+      return "PRINCIPLES_SOURCE_FALLBACK";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum PrinciplesSource");
+  }
+}
+
 /** One turn of a conversation. */
 export interface ChatMessage {
   /** "system", "user" or "assistant". */
@@ -108,7 +163,16 @@ export interface TokenTrace {
 export interface Response {
   text: string;
   /** Present when the response was sampled by covote; absent for responses that a client brings along. */
-  tokens?: TokenTrace | undefined;
+  tokens?:
+    | TokenTrace
+    | undefined;
+  /** The response as steps, in their order, in the place of text, which is then empty. At least one, none blank. */
+  steps?: Steps | undefined;
+}
+
+/** The steps of one response. */
+export interface Steps {
+  texts: string[];
 }
 
 /** What a piece of work consumed. */
@@ -430,7 +494,7 @@ export const TokenTrace: MessageFns<TokenTrace> = {
 };
 
 function createBaseResponse(): Response {
-  return { text: "", tokens: undefined };
+  return { text: "", tokens: undefined, steps: undefined };
 }
 
 export const Response: MessageFns<Response> = {
@@ -440,6 +504,9 @@ export const Response: MessageFns<Response> = {
     }
     if (message.tokens !== undefined) {
       TokenTrace.encode(message.tokens, writer.uint32(18).fork()).join();
+    }
+    if (message.steps !== undefined) {
+      Steps.encode(message.steps, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -473,6 +540,14 @@ export const Response: MessageFns<Response> = {
             message.tokens = TokenTrace.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.steps = Steps.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -489,6 +564,7 @@ export const Response: MessageFns<Response> = {
     return {
       text: isSet(object.text) ? globalThis.String(object.text) : "",
       tokens: isSet(object.tokens) ? TokenTrace.fromJSON(object.tokens) : undefined,
+      steps: isSet(object.steps) ? Steps.fromJSON(object.steps) : undefined,
     };
   },
 
@@ -499,6 +575,9 @@ export const Response: MessageFns<Response> = {
     }
     if (message.tokens !== undefined) {
       obj.tokens = TokenTrace.toJSON(message.tokens);
+    }
+    if (message.steps !== undefined) {
+      obj.steps = Steps.toJSON(message.steps);
     }
     return obj;
   },
@@ -512,6 +591,74 @@ export const Response: MessageFns<Response> = {
     message.tokens = (object.tokens !== undefined && object.tokens !== null)
       ? TokenTrace.fromPartial(object.tokens)
       : undefined;
+    message.steps = (object.steps !== undefined && object.steps !== null) ? Steps.fromPartial(object.steps) : undefined;
+    return message;
+  },
+};
+
+function createBaseSteps(): Steps {
+  return { texts: [] };
+}
+
+export const Steps: MessageFns<Steps> = {
+  encode(message: Steps, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.texts) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Steps {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSteps();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.texts.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Steps {
+    return { texts: globalThis.Array.isArray(object?.texts) ? object.texts.map((e: any) => globalThis.String(e)) : [] };
+  },
+
+  toJSON(message: Steps): unknown {
+    const obj: any = {};
+    if (message.texts?.length) {
+      obj.texts = message.texts;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Steps>): Steps {
+    return Steps.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Steps>): Steps {
+    const message = createBaseSteps();
+    message.texts = object.texts?.map((e) => e) || [];
     return message;
   },
 };

@@ -3,7 +3,17 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import { Cost, NullReason, nullReasonFromJSON, nullReasonToJSON, Query } from "./common.js";
+import {
+  Cost,
+  NullReason,
+  nullReasonFromJSON,
+  nullReasonToJSON,
+  PrinciplesSource,
+  principlesSourceFromJSON,
+  principlesSourceToJSON,
+  Query,
+  Steps,
+} from "./common.js";
 
 /** Messages between vote-aggregator, grm-worker and meta-rm on the bus. */
 
@@ -31,13 +41,37 @@ export interface Ballot {
   /** W3C trace context. */
   traceparent: string;
   /** An answer to the query that is known to be right, to hold the responses against. */
-  reference?: string | undefined;
+  reference?:
+    | string
+    | undefined;
+  /** Present when a response of the panel is to be judged step by step. */
+  steps?: PanelSteps | undefined;
+}
+
+/** The steps of the responses of a panel. */
+export interface PanelSteps {
+  /** One per response, in the order shown; one without steps is judged as a whole only. */
+  responses: Steps[];
 }
 
 /** One vote to be cast. */
 export interface VoteTicket {
   voteId: string;
   seed: number;
+  /** Present when the vote is to be cast with principles that were drawn apart: which of the sets of the query. */
+  principleSet?: number | undefined;
+}
+
+/** A set of principles that was drawn apart and is kept for later votes, under the hash of all that determines it. */
+export interface KeptPrinciples {
+  text: string;
+  /** Tokens that the model generated for it. */
+  tokens: number;
+  /** The model and the grammar that drew it. */
+  judgeVersion: string;
+  worker: string;
+  /** Milliseconds since the Unix epoch. */
+  drawnAtMs: number;
 }
 
 /** One finished vote, cast by a worker. */
@@ -51,7 +85,7 @@ export interface Vote {
   text: string;
   principles: string;
   critique: string;
-  /** In the order of the panel; empty when there is none. */
+  /** In the order of the panel; of a response with steps first theirs, then its own. Empty when there is none. */
   scores: number[];
   nullReason: NullReason;
   failure: string;
@@ -60,6 +94,11 @@ export interface Vote {
     | undefined;
   /** True when the panel does not fit the model's context: it has to be split. */
   panelTooLong: boolean;
+  principlesSource: PrinciplesSource;
+  /** The hash under which principles that were drawn apart are kept; empty for others. */
+  principlesKey: string;
+  /** Generated tokens of the principles that the vote was given: what a reused set has saved it. */
+  principlesTokens: number;
 }
 
 /** Broadcast: votes that are not needed any more. */
@@ -85,7 +124,11 @@ export interface MetaScoreItem {
   /** Principles and critique as written by the GRM. */
   judgmentText: string;
   /** The reference answer, where the judgment was written with one before its eyes. */
-  reference?: string | undefined;
+  reference?:
+    | string
+    | undefined;
+  /** Present when a response of the panel was judged step by step. */
+  steps?: PanelSteps | undefined;
 }
 
 export interface MetaScoreResponse {
@@ -114,6 +157,7 @@ function createBaseBallot(): Ballot {
     judgeVersion: "",
     traceparent: "",
     reference: undefined,
+    steps: undefined,
   };
 }
 
@@ -151,6 +195,9 @@ export const Ballot: MessageFns<Ballot> = {
     }
     if (message.reference !== undefined) {
       writer.uint32(90).string(message.reference);
+    }
+    if (message.steps !== undefined) {
+      PanelSteps.encode(message.steps, writer.uint32(98).fork()).join();
     }
     return writer;
   },
@@ -256,6 +303,14 @@ export const Ballot: MessageFns<Ballot> = {
             message.reference = reader.string();
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.steps = PanelSteps.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -305,6 +360,7 @@ export const Ballot: MessageFns<Ballot> = {
         : "",
       traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
       reference: isSet(object.reference) ? globalThis.String(object.reference) : undefined,
+      steps: isSet(object.steps) ? PanelSteps.fromJSON(object.steps) : undefined,
     };
   },
 
@@ -343,6 +399,9 @@ export const Ballot: MessageFns<Ballot> = {
     if (message.reference !== undefined) {
       obj.reference = message.reference;
     }
+    if (message.steps !== undefined) {
+      obj.steps = PanelSteps.toJSON(message.steps);
+    }
     return obj;
   },
 
@@ -362,12 +421,84 @@ export const Ballot: MessageFns<Ballot> = {
     message.judgeVersion = object.judgeVersion ?? "";
     message.traceparent = object.traceparent ?? "";
     message.reference = object.reference ?? undefined;
+    message.steps = (object.steps !== undefined && object.steps !== null)
+      ? PanelSteps.fromPartial(object.steps)
+      : undefined;
+    return message;
+  },
+};
+
+function createBasePanelSteps(): PanelSteps {
+  return { responses: [] };
+}
+
+export const PanelSteps: MessageFns<PanelSteps> = {
+  encode(message: PanelSteps, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.responses) {
+      Steps.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PanelSteps {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePanelSteps();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.responses.push(Steps.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PanelSteps {
+    return {
+      responses: globalThis.Array.isArray(object?.responses) ? object.responses.map((e: any) => Steps.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: PanelSteps): unknown {
+    const obj: any = {};
+    if (message.responses?.length) {
+      obj.responses = message.responses.map((e) => Steps.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PanelSteps>): PanelSteps {
+    return PanelSteps.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PanelSteps>): PanelSteps {
+    const message = createBasePanelSteps();
+    message.responses = object.responses?.map((e) => Steps.fromPartial(e)) || [];
     return message;
   },
 };
 
 function createBaseVoteTicket(): VoteTicket {
-  return { voteId: "", seed: 0 };
+  return { voteId: "", seed: 0, principleSet: undefined };
 }
 
 export const VoteTicket: MessageFns<VoteTicket> = {
@@ -377,6 +508,9 @@ export const VoteTicket: MessageFns<VoteTicket> = {
     }
     if (message.seed !== 0) {
       writer.uint32(16).uint32(message.seed);
+    }
+    if (message.principleSet !== undefined) {
+      writer.uint32(24).uint32(message.principleSet);
     }
     return writer;
   },
@@ -410,6 +544,14 @@ export const VoteTicket: MessageFns<VoteTicket> = {
             message.seed = reader.uint32();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.principleSet = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -430,6 +572,11 @@ export const VoteTicket: MessageFns<VoteTicket> = {
         ? globalThis.String(object.vote_id)
         : "",
       seed: isSet(object.seed) ? globalThis.Number(object.seed) : 0,
+      principleSet: isSet(object.principleSet)
+        ? globalThis.Number(object.principleSet)
+        : isSet(object.principle_set)
+        ? globalThis.Number(object.principle_set)
+        : undefined,
     };
   },
 
@@ -441,6 +588,9 @@ export const VoteTicket: MessageFns<VoteTicket> = {
     if (message.seed !== 0) {
       obj.seed = Math.round(message.seed);
     }
+    if (message.principleSet !== undefined) {
+      obj.principleSet = Math.round(message.principleSet);
+    }
     return obj;
   },
 
@@ -451,6 +601,148 @@ export const VoteTicket: MessageFns<VoteTicket> = {
     const message = createBaseVoteTicket();
     message.voteId = object.voteId ?? "";
     message.seed = object.seed ?? 0;
+    message.principleSet = object.principleSet ?? undefined;
+    return message;
+  },
+};
+
+function createBaseKeptPrinciples(): KeptPrinciples {
+  return { text: "", tokens: 0, judgeVersion: "", worker: "", drawnAtMs: 0 };
+}
+
+export const KeptPrinciples: MessageFns<KeptPrinciples> = {
+  encode(message: KeptPrinciples, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.text !== "") {
+      writer.uint32(10).string(message.text);
+    }
+    if (message.tokens !== 0) {
+      writer.uint32(16).uint32(message.tokens);
+    }
+    if (message.judgeVersion !== "") {
+      writer.uint32(26).string(message.judgeVersion);
+    }
+    if (message.worker !== "") {
+      writer.uint32(34).string(message.worker);
+    }
+    if (message.drawnAtMs !== 0) {
+      writer.uint32(41).double(message.drawnAtMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KeptPrinciples {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKeptPrinciples();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.tokens = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.judgeVersion = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.worker = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.drawnAtMs = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): KeptPrinciples {
+    return {
+      text: isSet(object.text) ? globalThis.String(object.text) : "",
+      tokens: isSet(object.tokens) ? globalThis.Number(object.tokens) : 0,
+      judgeVersion: isSet(object.judgeVersion)
+        ? globalThis.String(object.judgeVersion)
+        : isSet(object.judge_version)
+        ? globalThis.String(object.judge_version)
+        : "",
+      worker: isSet(object.worker) ? globalThis.String(object.worker) : "",
+      drawnAtMs: isSet(object.drawnAtMs)
+        ? globalThis.Number(object.drawnAtMs)
+        : isSet(object.drawn_at_ms)
+        ? globalThis.Number(object.drawn_at_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: KeptPrinciples): unknown {
+    const obj: any = {};
+    if (message.text !== "") {
+      obj.text = message.text;
+    }
+    if (message.tokens !== 0) {
+      obj.tokens = Math.round(message.tokens);
+    }
+    if (message.judgeVersion !== "") {
+      obj.judgeVersion = message.judgeVersion;
+    }
+    if (message.worker !== "") {
+      obj.worker = message.worker;
+    }
+    if (message.drawnAtMs !== 0) {
+      obj.drawnAtMs = floatToJson(message.drawnAtMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<KeptPrinciples>): KeptPrinciples {
+    return KeptPrinciples.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<KeptPrinciples>): KeptPrinciples {
+    const message = createBaseKeptPrinciples();
+    message.text = object.text ?? "";
+    message.tokens = object.tokens ?? 0;
+    message.judgeVersion = object.judgeVersion ?? "";
+    message.worker = object.worker ?? "";
+    message.drawnAtMs = object.drawnAtMs ?? 0;
     return message;
   },
 };
@@ -470,6 +762,9 @@ function createBaseVote(): Vote {
     failure: "",
     cost: undefined,
     panelTooLong: false,
+    principlesSource: 0,
+    principlesKey: "",
+    principlesTokens: 0,
   };
 }
 
@@ -517,6 +812,15 @@ export const Vote: MessageFns<Vote> = {
     }
     if (message.panelTooLong !== false) {
       writer.uint32(104).bool(message.panelTooLong);
+    }
+    if (message.principlesSource !== 0) {
+      writer.uint32(112).int32(message.principlesSource);
+    }
+    if (message.principlesKey !== "") {
+      writer.uint32(122).string(message.principlesKey);
+    }
+    if (message.principlesTokens !== 0) {
+      writer.uint32(128).uint32(message.principlesTokens);
     }
     return writer;
   },
@@ -648,6 +952,30 @@ export const Vote: MessageFns<Vote> = {
             message.panelTooLong = reader.bool();
             continue;
           }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.principlesSource = reader.int32() as any;
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.principlesKey = reader.string();
+            continue;
+          }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.principlesTokens = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -699,6 +1027,21 @@ export const Vote: MessageFns<Vote> = {
         : isSet(object.panel_too_long)
         ? globalThis.Boolean(object.panel_too_long)
         : false,
+      principlesSource: isSet(object.principlesSource)
+        ? principlesSourceFromJSON(object.principlesSource)
+        : isSet(object.principles_source)
+        ? principlesSourceFromJSON(object.principles_source)
+        : 0,
+      principlesKey: isSet(object.principlesKey)
+        ? globalThis.String(object.principlesKey)
+        : isSet(object.principles_key)
+        ? globalThis.String(object.principles_key)
+        : "",
+      principlesTokens: isSet(object.principlesTokens)
+        ? globalThis.Number(object.principlesTokens)
+        : isSet(object.principles_tokens)
+        ? globalThis.Number(object.principles_tokens)
+        : 0,
     };
   },
 
@@ -743,6 +1086,15 @@ export const Vote: MessageFns<Vote> = {
     if (message.panelTooLong !== false) {
       obj.panelTooLong = message.panelTooLong;
     }
+    if (message.principlesSource !== 0) {
+      obj.principlesSource = principlesSourceToJSON(message.principlesSource);
+    }
+    if (message.principlesKey !== "") {
+      obj.principlesKey = message.principlesKey;
+    }
+    if (message.principlesTokens !== 0) {
+      obj.principlesTokens = Math.round(message.principlesTokens);
+    }
     return obj;
   },
 
@@ -764,6 +1116,9 @@ export const Vote: MessageFns<Vote> = {
     message.failure = object.failure ?? "";
     message.cost = (object.cost !== undefined && object.cost !== null) ? Cost.fromPartial(object.cost) : undefined;
     message.panelTooLong = object.panelTooLong ?? false;
+    message.principlesSource = object.principlesSource ?? 0;
+    message.principlesKey = object.principlesKey ?? "";
+    message.principlesTokens = object.principlesTokens ?? 0;
     return message;
   },
 };
@@ -951,7 +1306,7 @@ export const MetaScoreRequest: MessageFns<MetaScoreRequest> = {
 };
 
 function createBaseMetaScoreItem(): MetaScoreItem {
-  return { voteId: "", query: undefined, responses: [], judgmentText: "", reference: undefined };
+  return { voteId: "", query: undefined, responses: [], judgmentText: "", reference: undefined, steps: undefined };
 }
 
 export const MetaScoreItem: MessageFns<MetaScoreItem> = {
@@ -970,6 +1325,9 @@ export const MetaScoreItem: MessageFns<MetaScoreItem> = {
     }
     if (message.reference !== undefined) {
       writer.uint32(42).string(message.reference);
+    }
+    if (message.steps !== undefined) {
+      PanelSteps.encode(message.steps, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -1027,6 +1385,14 @@ export const MetaScoreItem: MessageFns<MetaScoreItem> = {
             message.reference = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.steps = PanelSteps.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1056,6 +1422,7 @@ export const MetaScoreItem: MessageFns<MetaScoreItem> = {
         ? globalThis.String(object.judgment_text)
         : "",
       reference: isSet(object.reference) ? globalThis.String(object.reference) : undefined,
+      steps: isSet(object.steps) ? PanelSteps.fromJSON(object.steps) : undefined,
     };
   },
 
@@ -1076,6 +1443,9 @@ export const MetaScoreItem: MessageFns<MetaScoreItem> = {
     if (message.reference !== undefined) {
       obj.reference = message.reference;
     }
+    if (message.steps !== undefined) {
+      obj.steps = PanelSteps.toJSON(message.steps);
+    }
     return obj;
   },
 
@@ -1089,6 +1459,9 @@ export const MetaScoreItem: MessageFns<MetaScoreItem> = {
     message.responses = object.responses?.map((e) => e) || [];
     message.judgmentText = object.judgmentText ?? "";
     message.reference = object.reference ?? undefined;
+    message.steps = (object.steps !== undefined && object.steps !== null)
+      ? PanelSteps.fromPartial(object.steps)
+      : undefined;
     return message;
   },
 };

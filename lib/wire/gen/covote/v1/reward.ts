@@ -19,7 +19,66 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { Cost, NullReason, nullReasonFromJSON, nullReasonToJSON, Query, Response } from "./common.js";
+import {
+  Cost,
+  NullReason,
+  nullReasonFromJSON,
+  nullReasonToJSON,
+  PrinciplesSource,
+  principlesSourceFromJSON,
+  principlesSourceToJSON,
+  Query,
+  Response,
+} from "./common.js";
+
+/** What the reward of a step is about. */
+export const StepForm = {
+  UNSPECIFIED: 0,
+  /** STEP - The step itself, scored beside the whole response. */
+  STEP: 1,
+  /**
+   * PREFIX - The response up to and including the step, judged as a response of its own: a judge without a place for steps
+   * sees the list of these. The last one is the whole response.
+   */
+  PREFIX: 2,
+} as const;
+
+export type StepForm = typeof StepForm[keyof typeof StepForm];
+
+export namespace StepForm {
+  export type UNSPECIFIED = typeof StepForm.UNSPECIFIED;
+  export type STEP = typeof StepForm.STEP;
+  export type PREFIX = typeof StepForm.PREFIX;
+}
+
+export function stepFormFromJSON(object: any): StepForm {
+  switch (object) {
+    case 0:
+    case "STEP_FORM_UNSPECIFIED":
+      return StepForm.UNSPECIFIED;
+    case 1:
+    case "STEP_FORM_STEP":
+      return StepForm.STEP;
+    case 2:
+    case "STEP_FORM_PREFIX":
+      return StepForm.PREFIX;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum StepForm");
+  }
+}
+
+export function stepFormToJSON(object: StepForm): string {
+  switch (object) {
+    case StepForm.UNSPECIFIED:
+      return "STEP_FORM_UNSPECIFIED";
+    case StepForm.STEP:
+      return "STEP_FORM_STEP";
+    case StepForm.PREFIX:
+      return "STEP_FORM_PREFIX";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum StepForm");
+  }
+}
 
 export interface ScoreRequest {
   /** Chosen by the client, [A-Za-z0-9_-]{1,128}; empty: the server makes one, and the call is not idempotent. */
@@ -69,7 +128,14 @@ export interface JudgingOptions {
     | number
     | undefined;
   /** Most responses shown together in one panel, 1..16. */
-  panelLimit?: number | undefined;
+  panelLimit?:
+    | number
+    | undefined;
+  /**
+   * Sets of principles drawn apart per query, 1..16: vote j is cast with set j modulo split, drawn once for the query
+   * and used again for other responses to it. 0: each vote writes its own principles.
+   */
+  split?: number | undefined;
 }
 
 export interface ScoreResponse {
@@ -84,6 +150,8 @@ export interface ScoreResponse {
     | undefined;
   /** From acceptance to answer, in milliseconds. */
   latencyMs: number;
+  /** What the rewards of steps are about; unspecified when no response was given as steps. */
+  stepForm: StepForm;
 }
 
 export interface Reward {
@@ -103,6 +171,15 @@ export interface Reward {
   spread: number;
   /** Share of pairwise comparisons with the other responses on which the kept votes agree, 0..1. */
   agreement: number;
+  /**
+   * Of a response that was given as steps: one reward per step, in their order; ScoreResponse.step_form says what
+   * they are about. The agreement of a step is among the steps of its response.
+   */
+  steps?: StepRewards | undefined;
+}
+
+export interface StepRewards {
+  rewards: Reward[];
 }
 
 export interface ScoreStreamRequest {
@@ -155,7 +232,11 @@ export interface Judgment {
   /** The meta RM that scored the votes; empty: none did, and the tally is plain voting. */
   metaVersion: string;
   /** The reference answer that the judge was shown; absent: none was given. */
-  reference?: string | undefined;
+  reference?:
+    | string
+    | undefined;
+  /** Sets of principles drawn apart that were asked for; 0: none. */
+  split: number;
 }
 
 export interface Judgment_LabelsEntry {
@@ -188,6 +269,14 @@ export interface VoteRecord {
     | undefined;
   /** The model's text, whole, when it could not be parsed; empty otherwise. */
   text: string;
+  /**
+   * Where a response was given as steps, one per entry of order: the step that the score is about, counted from 1;
+   * 0: the whole response. Empty where none was.
+   */
+  steps: number[];
+  principlesSource: PrinciplesSource;
+  /** The hash under which principles that were drawn apart are kept; empty for others. */
+  principlesKey: string;
 }
 
 function createBaseScoreRequest(): ScoreRequest {
@@ -470,6 +559,7 @@ function createBaseJudgingOptions(): JudgingOptions {
     seed: undefined,
     deadlineMs: undefined,
     panelLimit: undefined,
+    split: undefined,
   };
 }
 
@@ -492,6 +582,9 @@ export const JudgingOptions: MessageFns<JudgingOptions> = {
     }
     if (message.panelLimit !== undefined) {
       writer.uint32(48).uint32(message.panelLimit);
+    }
+    if (message.split !== undefined) {
+      writer.uint32(56).uint32(message.split);
     }
     return writer;
   },
@@ -557,6 +650,14 @@ export const JudgingOptions: MessageFns<JudgingOptions> = {
             message.panelLimit = reader.uint32();
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.split = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -589,6 +690,7 @@ export const JudgingOptions: MessageFns<JudgingOptions> = {
         : isSet(object.panel_limit)
         ? globalThis.Number(object.panel_limit)
         : undefined,
+      split: isSet(object.split) ? globalThis.Number(object.split) : undefined,
     };
   },
 
@@ -612,6 +714,9 @@ export const JudgingOptions: MessageFns<JudgingOptions> = {
     if (message.panelLimit !== undefined) {
       obj.panelLimit = Math.round(message.panelLimit);
     }
+    if (message.split !== undefined) {
+      obj.split = Math.round(message.split);
+    }
     return obj;
   },
 
@@ -626,12 +731,13 @@ export const JudgingOptions: MessageFns<JudgingOptions> = {
     message.seed = object.seed ?? undefined;
     message.deadlineMs = object.deadlineMs ?? undefined;
     message.panelLimit = object.panelLimit ?? undefined;
+    message.split = object.split ?? undefined;
     return message;
   },
 };
 
 function createBaseScoreResponse(): ScoreResponse {
-  return { judgmentId: "", rewards: [], partial: false, judgeVersion: "", cost: undefined, latencyMs: 0 };
+  return { judgmentId: "", rewards: [], partial: false, judgeVersion: "", cost: undefined, latencyMs: 0, stepForm: 0 };
 }
 
 export const ScoreResponse: MessageFns<ScoreResponse> = {
@@ -653,6 +759,9 @@ export const ScoreResponse: MessageFns<ScoreResponse> = {
     }
     if (message.latencyMs !== 0) {
       writer.uint32(49).double(message.latencyMs);
+    }
+    if (message.stepForm !== 0) {
+      writer.uint32(56).int32(message.stepForm);
     }
     return writer;
   },
@@ -718,6 +827,14 @@ export const ScoreResponse: MessageFns<ScoreResponse> = {
             message.latencyMs = reader.double();
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.stepForm = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -750,6 +867,11 @@ export const ScoreResponse: MessageFns<ScoreResponse> = {
         : isSet(object.latency_ms)
         ? globalThis.Number(object.latency_ms)
         : 0,
+      stepForm: isSet(object.stepForm)
+        ? stepFormFromJSON(object.stepForm)
+        : isSet(object.step_form)
+        ? stepFormFromJSON(object.step_form)
+        : 0,
     };
   },
 
@@ -773,6 +895,9 @@ export const ScoreResponse: MessageFns<ScoreResponse> = {
     if (message.latencyMs !== 0) {
       obj.latencyMs = floatToJson(message.latencyMs);
     }
+    if (message.stepForm !== 0) {
+      obj.stepForm = stepFormToJSON(message.stepForm);
+    }
     return obj;
   },
 
@@ -787,12 +912,22 @@ export const ScoreResponse: MessageFns<ScoreResponse> = {
     message.judgeVersion = object.judgeVersion ?? "";
     message.cost = (object.cost !== undefined && object.cost !== null) ? Cost.fromPartial(object.cost) : undefined;
     message.latencyMs = object.latencyMs ?? 0;
+    message.stepForm = object.stepForm ?? 0;
     return message;
   },
 };
 
 function createBaseReward(): Reward {
-  return { value: undefined, nullReason: 0, sum: 0, votesKept: 0, votesUsable: 0, spread: 0, agreement: 0 };
+  return {
+    value: undefined,
+    nullReason: 0,
+    sum: 0,
+    votesKept: 0,
+    votesUsable: 0,
+    spread: 0,
+    agreement: 0,
+    steps: undefined,
+  };
 }
 
 export const Reward: MessageFns<Reward> = {
@@ -817,6 +952,9 @@ export const Reward: MessageFns<Reward> = {
     }
     if (message.agreement !== 0) {
       writer.uint32(57).double(message.agreement);
+    }
+    if (message.steps !== undefined) {
+      StepRewards.encode(message.steps, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -890,6 +1028,14 @@ export const Reward: MessageFns<Reward> = {
             message.agreement = reader.double();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.steps = StepRewards.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -923,6 +1069,7 @@ export const Reward: MessageFns<Reward> = {
         : 0,
       spread: isSet(object.spread) ? globalThis.Number(object.spread) : 0,
       agreement: isSet(object.agreement) ? globalThis.Number(object.agreement) : 0,
+      steps: isSet(object.steps) ? StepRewards.fromJSON(object.steps) : undefined,
     };
   },
 
@@ -949,6 +1096,9 @@ export const Reward: MessageFns<Reward> = {
     if (message.agreement !== 0) {
       obj.agreement = floatToJson(message.agreement);
     }
+    if (message.steps !== undefined) {
+      obj.steps = StepRewards.toJSON(message.steps);
+    }
     return obj;
   },
 
@@ -964,6 +1114,78 @@ export const Reward: MessageFns<Reward> = {
     message.votesUsable = object.votesUsable ?? 0;
     message.spread = object.spread ?? 0;
     message.agreement = object.agreement ?? 0;
+    message.steps = (object.steps !== undefined && object.steps !== null)
+      ? StepRewards.fromPartial(object.steps)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseStepRewards(): StepRewards {
+  return { rewards: [] };
+}
+
+export const StepRewards: MessageFns<StepRewards> = {
+  encode(message: StepRewards, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.rewards) {
+      Reward.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StepRewards {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStepRewards();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.rewards.push(Reward.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StepRewards {
+    return {
+      rewards: globalThis.Array.isArray(object?.rewards) ? object.rewards.map((e: any) => Reward.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: StepRewards): unknown {
+    const obj: any = {};
+    if (message.rewards?.length) {
+      obj.rewards = message.rewards.map((e) => Reward.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StepRewards>): StepRewards {
+    return StepRewards.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StepRewards>): StepRewards {
+    const message = createBaseStepRewards();
+    message.rewards = object.rewards?.map((e) => Reward.fromPartial(e)) || [];
     return message;
   },
 };
@@ -1573,6 +1795,7 @@ function createBaseJudgment(): Judgment {
     metaKeep: 0,
     metaVersion: "",
     reference: undefined,
+    split: 0,
   };
 }
 
@@ -1613,6 +1836,9 @@ export const Judgment: MessageFns<Judgment> = {
     }
     if (message.reference !== undefined) {
       writer.uint32(98).string(message.reference);
+    }
+    if (message.split !== 0) {
+      writer.uint32(104).uint32(message.split);
     }
     return writer;
   },
@@ -1729,6 +1955,14 @@ export const Judgment: MessageFns<Judgment> = {
             message.reference = reader.string();
             continue;
           }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.split = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1794,6 +2028,7 @@ export const Judgment: MessageFns<Judgment> = {
         ? globalThis.String(object.meta_version)
         : "",
       reference: isSet(object.reference) ? globalThis.String(object.reference) : undefined,
+      split: isSet(object.split) ? globalThis.Number(object.split) : 0,
     };
   },
 
@@ -1841,6 +2076,9 @@ export const Judgment: MessageFns<Judgment> = {
     if (message.reference !== undefined) {
       obj.reference = message.reference;
     }
+    if (message.split !== 0) {
+      obj.split = Math.round(message.split);
+    }
     return obj;
   },
 
@@ -1871,6 +2109,7 @@ export const Judgment: MessageFns<Judgment> = {
     message.metaKeep = object.metaKeep ?? 0;
     message.metaVersion = object.metaVersion ?? "";
     message.reference = object.reference ?? undefined;
+    message.split = object.split ?? 0;
     return message;
   },
 };
@@ -1975,6 +2214,9 @@ function createBaseVoteRecord(): VoteRecord {
     worker: "",
     cost: undefined,
     text: "",
+    steps: [],
+    principlesSource: 0,
+    principlesKey: "",
   };
 }
 
@@ -2026,6 +2268,19 @@ export const VoteRecord: MessageFns<VoteRecord> = {
     }
     if (message.text !== "") {
       writer.uint32(106).string(message.text);
+    }
+    if (message.steps.length !== 0) {
+      writer.uint32(114).fork();
+      for (const v of message.steps) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.principlesSource !== 0) {
+      writer.uint32(120).int32(message.principlesSource);
+    }
+    if (message.principlesKey !== "") {
+      writer.uint32(130).string(message.principlesKey);
     }
     return writer;
   },
@@ -2167,6 +2422,40 @@ export const VoteRecord: MessageFns<VoteRecord> = {
             message.text = reader.string();
             continue;
           }
+          case 14: {
+            if (tag === 112) {
+              message.steps.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 114) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.steps.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.principlesSource = reader.int32() as any;
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.principlesKey = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2210,6 +2499,19 @@ export const VoteRecord: MessageFns<VoteRecord> = {
       worker: isSet(object.worker) ? globalThis.String(object.worker) : "",
       cost: isSet(object.cost) ? Cost.fromJSON(object.cost) : undefined,
       text: isSet(object.text) ? globalThis.String(object.text) : "",
+      steps: globalThis.Array.isArray(object?.steps)
+        ? object.steps.map((e: any) => globalThis.Number(e))
+        : [],
+      principlesSource: isSet(object.principlesSource)
+        ? principlesSourceFromJSON(object.principlesSource)
+        : isSet(object.principles_source)
+        ? principlesSourceFromJSON(object.principles_source)
+        : 0,
+      principlesKey: isSet(object.principlesKey)
+        ? globalThis.String(object.principlesKey)
+        : isSet(object.principles_key)
+        ? globalThis.String(object.principles_key)
+        : "",
     };
   },
 
@@ -2254,6 +2556,15 @@ export const VoteRecord: MessageFns<VoteRecord> = {
     if (message.text !== "") {
       obj.text = message.text;
     }
+    if (message.steps?.length) {
+      obj.steps = message.steps.map((e) => Math.round(e));
+    }
+    if (message.principlesSource !== 0) {
+      obj.principlesSource = principlesSourceToJSON(message.principlesSource);
+    }
+    if (message.principlesKey !== "") {
+      obj.principlesKey = message.principlesKey;
+    }
     return obj;
   },
 
@@ -2275,6 +2586,9 @@ export const VoteRecord: MessageFns<VoteRecord> = {
     message.worker = object.worker ?? "";
     message.cost = (object.cost !== undefined && object.cost !== null) ? Cost.fromPartial(object.cost) : undefined;
     message.text = object.text ?? "";
+    message.steps = object.steps?.map((e) => e) || [];
+    message.principlesSource = object.principlesSource ?? 0;
+    message.principlesKey = object.principlesKey ?? "";
     return message;
   },
 };
