@@ -1,12 +1,15 @@
 /** `covote eval` as a command: benchmark files in, accuracy against votes out. */
 import { createHash } from "node:crypto";
 import { accessSync, constants, readFileSync, statSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { Command } from "commander";
 import { systemClock } from "../../lib/core/clock.js";
 import { CovoteError, invalid } from "../../lib/core/errors.js";
 import type { CovoteConfig } from "../../lib/host/covote-config.js";
 import { type CheckpointRole, checkpointFolder } from "../../lib/runtime/checkpoints.js";
+import { openBaselineFolder } from "../baselines/folder.js";
+import { baselineVersion, openBaselineJudge } from "../baselines/judge.js";
 import { compileFlags, withConfig } from "../options.js";
 import { styleFor } from "../run/display.js";
 import { createRewardClient } from "../score/ask.js";
@@ -30,12 +33,13 @@ Every item is asked once for the most votes; smaller numbers are drawn from them
 kept in a file that covote tally reads; after an interruption the same command goes on from it.
 
 The judge is the cluster at --address or the one that runs here; with --grm or --meta-rm, or when none runs, the
-judging services are started here for as long as it takes.
+judging services are started here for as long as it takes. --baseline judges in this process, without services.
 
 Example:
   covote eval items.jsonl --votes 1,2,4,8,16,32 --meta-keep half --greedy --plot accuracy.svg
   covote eval rewardbench.jsonl --limit 200 --votes 1,8 --json
   covote eval items.jsonl --grm models/mine-rl --record rl.jsonl --against base.jsonl
+  covote eval items.jsonl --split 4 --record split.jsonl --against joint.jsonl
 `;
 
 export function evalCommand(terminal: Terminal): Command {
@@ -56,12 +60,14 @@ export function evalCommand(terminal: Terminal): Command {
     .option("--format <name>", "whose records they are", "auto")
     .option("--limit <records>", "at most so many records of each benchmark, drawn by the seed")
     .option("--panel-limit <count>", "most responses shown together (default: all, as far as the judge can)")
+    .option("--split <sets>", "sets of principles drawn apart for each query; 0: each vote writes its own")
     .option("--no-reference", "keep reference answers from the judge")
     .option("--deadline <ms>", "time for one item", "120000")
     .option("--concurrency <items>", "items in flight", "16")
     .option("--record <file>", "where the votes are kept (default: below runs/eval)")
     .option("--grm <checkpoint>", "judge with this checkpoint, started here")
     .option("--meta-rm <checkpoint>", "filter with this checkpoint, started here")
+    .option("--baseline <folder>", "judge with a baseline that covote spct baseline made")
     .option("--address <host:port>", "gRPC address of a running cluster")
     .option("--weakness <A,B>", "report which principles go with model A's losses against model B")
     .option("--against <file>", "compare with another judge's votes on the same items, item by item")
@@ -82,6 +88,7 @@ export function evalCommand(terminal: Terminal): Command {
         terminal.env,
       );
       if (flags.plot !== undefined) checkPlot(flags.plot);
+      const baseline = flags.baseline === undefined ? null : openBaselineFolder("--baseline", flags.baseline);
       const clock = systemClock();
       const note = (text: string): void => void terminal.stderr.write(`covote: ${text}\n`);
       const interrupted = interruption(terminal);
@@ -92,15 +99,14 @@ export function evalCommand(terminal: Terminal): Command {
           temperature: plan.temperature ?? config.judging.temperature,
           record: flags.record ?? null,
           against: flags.against ?? null,
-          judge: [
-            flags.address ?? config.grpc.address,
-            ...(flags.address === undefined
-              ? [fingerprintOf(config, "grm"), fingerprintOf(config, "meta-rm")]
-              : []),
-          ].join(" "),
+          judge: baseline === null ? judgeName(config, flags.address) : baselineVersion(baseline),
           signal: interrupted.signal,
           clock,
           open: async () => {
+            if (baseline !== null) {
+              const judge = await openBaselineJudge(baseline, availableParallelism());
+              return { judge, failed: judge.failed, close: judge.close };
+            }
             const target = await openTarget({
               config,
               address: flags.address,
@@ -131,6 +137,12 @@ export function evalCommand(terminal: Terminal): Command {
         interrupted.release();
       }
     });
+}
+
+/** Of the reward service, for the name of the votes file. */
+function judgeName(config: CovoteConfig, address: string | undefined): string {
+  if (address !== undefined) return address;
+  return [config.grpc.address, fingerprintOf(config, "grm"), fingerprintOf(config, "meta-rm")].join(" ");
 }
 
 /** Of a checkpoint's weights, so that a model trained anew in the same folder is another judge. */

@@ -14,11 +14,13 @@ export interface EvalFlags extends ConfigFlags {
   format: string;
   limit?: string;
   panelLimit?: string;
+  split?: string;
   deadline: string;
   concurrency: string;
   record?: string;
   grm?: string;
   metaRm?: string;
+  baseline?: string;
   address?: string;
   weakness?: string;
   against?: string;
@@ -40,6 +42,8 @@ export interface EvalPlan {
   /** Records of each benchmark at most. */
   limit: number | null;
   panelLimit: number | null;
+  /** Sets of principles drawn apart per query; 0: votes write their own. */
+  split: number;
   deadlineMs: number;
   concurrency: number;
   weakness: { loser: string; winner: string } | null;
@@ -58,11 +62,17 @@ export function planOf(flags: EvalFlags): EvalPlan {
     const flag = flags.grm !== undefined ? "--grm" : "--meta-rm";
     throw invalid(flag, "cannot go with --address: that cluster has models of its own");
   }
+  if (flags.baseline !== undefined) {
+    const other = { "--grm": flags.grm, "--meta-rm": flags.metaRm, "--address": flags.address };
+    const given = Object.entries(other).find(([, value]) => value !== undefined);
+    if (given !== undefined) throw invalid("--baseline", `judges by itself; leave ${given[0]} out`);
+  }
   const temperature = numberFlag("--temperature", flags.temperature, { least: 0, most: 2 }) ?? null;
   if (temperature !== null) checkTemperature("--temperature", temperature, judgingLimits.temperature);
   return {
     votes,
-    keep: keepOf(flags.metaKeep),
+    // No meta RM rates what a baseline says.
+    keep: flags.baseline === undefined ? keepOf(flags.metaKeep) : [],
     greedy: flags.greedy === true,
     temperature,
     seed: numberFlag("--seed", flags.seed, { whole: true, least: 0, most: 0xffffffff }) ?? 0,
@@ -74,6 +84,7 @@ export function planOf(flags: EvalFlags): EvalPlan {
         least: 1,
         most: judgingLimits.panelLimit,
       }) ?? null,
+    split: numberFlag("--split", flags.split, { whole: true, least: 0, most: judgingLimits.split }) ?? 0,
     deadlineMs: numberFlag("--deadline", flags.deadline, {
       whole: true,
       least: 1,

@@ -1,8 +1,10 @@
 /** `covote spct`: training a generative reward model (self-principled critique tuning, arXiv 2504.02495). */
 import { Command } from "commander";
+import { baselineCommand } from "../baselines/command.js";
 import type { Terminal } from "../terminal.js";
 import { dataCommand } from "./data.js";
 import { metaRmCommand } from "./meta-rm.js";
+import { sftCommand } from "./sft.js";
 import { studyCommand } from "./study/command.js";
 import { trainGrmCommand } from "./train-grm.js";
 
@@ -22,6 +24,8 @@ export function spctCommand(terminal: Terminal): Command {
     .addCommand(trainGrmCommand(terminal, "rft"))
     .addCommand(trainGrmCommand(terminal, "rl"))
     .addCommand(metaRmCommand(terminal))
+    .addCommand(baselineCommand(terminal))
+    .addCommand(sftCommand(terminal))
     .addCommand(dataCommand(terminal))
     .addCommand(studyCommand(terminal));
 }

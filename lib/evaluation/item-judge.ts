@@ -12,6 +12,8 @@ export type Answer =
   | { t: "failed"; reason: string };
 
 export interface ItemJudge {
+  /** Items that it should have in flight at least, to be busy. */
+  readonly itemsInFlight?: number;
   /**
    * `plan.votes` votes on the item and, where `plan.greedy` says so, one judgment at temperature 0. A judge whose
    * answer no dice decide gives one vote and says so (`AskedItem.deterministic`). `digest` is the item's name in

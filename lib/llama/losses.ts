@@ -69,3 +69,30 @@ export function binaryCrossEntropy(
   });
   return { loss, coefficients, accuracy: right / total };
 }
+
+/**
+ * Bradley-Terry loss of scores on pairs whose better one is known: mean of −log σ(better − worse) over the pairs.
+ * `accuracy` is the share of pairs in the right order.
+ */
+export function bradleyTerry(
+  scores: readonly number[],
+  pairs: readonly { better: number; worse: number }[],
+): BinaryLoss {
+  if (pairs.length === 0) throw invalid("pairs", "none; give at least one");
+  const at = (index: number): number => {
+    const score = scores[index];
+    if (score === undefined) throw invalid("pairs", `names score ${index} of ${scores.length}`);
+    return score;
+  };
+  const margins = binaryCrossEntropy(
+    pairs.map(({ better, worse }) => at(better) - at(worse)),
+    pairs.map(() => 1),
+  );
+  const coefficients = scores.map(() => 0);
+  pairs.forEach(({ better, worse }, pair) => {
+    const share = margins.coefficients[pair] as number;
+    coefficients[better] = (coefficients[better] as number) + share;
+    coefficients[worse] = (coefficients[worse] as number) - share;
+  });
+  return { ...margins, coefficients };
+}

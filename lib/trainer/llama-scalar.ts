@@ -4,11 +4,12 @@
 import { CovoteError, invalid } from "../core/errors.js";
 import { type Checkpoint, saveCheckpoint } from "../llama/checkpoint.js";
 import { layoutOf } from "../llama/layout.js";
-import { binaryCrossEntropy } from "../llama/losses.js";
+import { binaryCrossEntropy, bradleyTerry } from "../llama/losses.js";
 import { scalarStart } from "../llama/scalar-start.js";
 import { createLlamaTraining } from "../llama/training.js";
 import { restoreTraining, saveTraining } from "./llama-state.js";
 import type { RatedSequence, ScalarLoss, ScalarTrainer } from "./scalar.js";
+import type { StepOptions, StepReport } from "./trainer.js";
 
 export interface LlamaScalarTrainerOptions {
   /** With a scalar head it is gone on with; a language model is given one. */
@@ -28,11 +29,25 @@ export function openLlamaScalarTrainer(options: LlamaScalarTrainerOptions): Scal
   const training = createLlamaTraining({ config, weights: start.weights, threads });
   let step = 0;
 
+  const apply = async (
+    { learningRate, maxGradNorm, weightDecay = 0 }: StepOptions & { weightDecay?: number },
+    metrics: Record<string, number>,
+  ): Promise<StepReport> => {
+    const applied = await training.apply({
+      learningRate,
+      clip: maxGradNorm,
+      weightDecay,
+      beta2: scalarBeta2,
+    });
+    step = applied.step;
+    return { step, metrics: { ...metrics, grad_norm: applied.gradNorm } };
+  };
+
   return {
     parameters: training.parameters,
     maxPositions: config.maxPositions,
     step: () => step,
-    stepBinary: async (batch, loss, { learningRate, maxGradNorm, weightDecay = 0 }) => {
+    stepBinary: async (batch, loss, options) => {
       const { outputs } = await training.forward(
         batch.map(({ tokenIds, firstRead }) => ({
           tokens: tokenIds,
@@ -41,14 +56,14 @@ export function openLlamaScalarTrainer(options: LlamaScalarTrainerOptions): Scal
       );
       const { coefficients, metrics } = scalarLoss(batch, outputs, loss);
       await training.backward(coefficients);
-      const applied = await training.apply({
-        learningRate,
-        clip: maxGradNorm,
-        weightDecay,
-        beta2: scalarBeta2,
-      });
-      step = applied.step;
-      return { step, metrics: { ...metrics, grad_norm: applied.gradNorm } };
+      return apply(options, metrics);
+    },
+    stepPreference: async ({ sequences, pairs }, options) => {
+      const { outputs } = await training.forward(sequences.map((tokens) => ({ tokens })));
+      const scores = outputs.map((output) => output[0] as number);
+      const { loss, accuracy, coefficients } = bradleyTerry(scores, pairs);
+      await training.backward(coefficients.map((coefficient) => [coefficient]));
+      return apply(options, { loss, accuracy });
     },
     score: async (sequences) => {
       const { outputs } = await training.evaluate(sequences.map((tokens) => ({ tokens })));

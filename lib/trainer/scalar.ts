@@ -1,5 +1,6 @@
 /**
- * A trainer of models with a scalar head that rate judgments: binary cross-entropy on whether a judgment is right.
+ * A trainer of models with a scalar head: binary cross-entropy on whether a judgment is right, or the Bradley-Terry loss
+ * on which of two sequences is better.
  */
 import type { StepOptions, StepReport } from "./trainer.js";
 
@@ -30,6 +31,12 @@ export interface ScalarLoss {
   likelihood: number;
 }
 
+export interface PreferenceBatch {
+  sequences: readonly ArrayLike<number>[];
+  /** At least one. */
+  pairs: readonly { better: number; worse: number }[];
+}
+
 export interface ScalarTrainer {
   readonly parameters: number;
   /** Longest sequence. */
@@ -39,6 +46,14 @@ export interface ScalarTrainer {
   stepBinary(
     batch: readonly RatedSequence[],
     loss: ScalarLoss,
+    options: StepOptions & { weightDecay?: number },
+  ): Promise<StepReport>;
+  /**
+   * One optimiser step with the Bradley-Terry loss on the head after the last token of each sequence; pairs are
+   * indices of sequences. Metrics: `loss`, `accuracy` (pairs in the right order), `grad_norm`.
+   */
+  stepPreference(
+    batch: PreferenceBatch,
     options: StepOptions & { weightDecay?: number },
   ): Promise<StepReport>;
   /** The head after the last token of each sequence. */

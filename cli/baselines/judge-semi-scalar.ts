@@ -1,0 +1,50 @@
+/**
+ * Semi-scalar rewards, after CLoud: for each vote and each response a critique of that response alone is sampled, and a
+ * scalar head reads query, response and critique. The mean over votes is the reward (arXiv 2504.02495, Eq. 12).
+ */
+import { seedFrom } from "../../lib/core/random.js";
+import { openLlamaEngine } from "../../lib/engine/llama.js";
+import type { AskedVote } from "../../lib/evaluation/asked-votes.js";
+import { critiqued, critiqueOf, inputOf } from "./conversations.js";
+import { openEngines } from "./engines.js";
+import type { Voter } from "./judge.js";
+import type { VoterOptions } from "./judge-pick.js";
+import { openScorers, scoresOf } from "./judge-scalar.js";
+
+export async function openSemiScalar({ folder, grammar, threads }: VoterOptions): Promise<Voter> {
+  const critics = await openEngines(threads, () => openLlamaEngine({ checkpoint: folder.critic, slots: 64 }));
+  const scorers = await openScorers(folder.checkpoint, threads);
+  const maxTokens = 1 + grammar.maxTokens(1);
+  let asked = 0;
+  return {
+    deterministic: false,
+    least: 1,
+    failed: Promise.race([critics.failed, scorers.failed]),
+    close: async () => {
+      await Promise.all([critics.close(), scorers.close()]);
+    },
+    vote: async (item, { votes, temperature, seed, signal }) => {
+      // The votes on an item share prompts, and so engines.
+      const [critic, scorer] = [critics.next(), scorers.next()];
+      const inputs = item.responses.map((response) => inputOf(item, [response]));
+      const layers = Array.from({ length: votes }, async (_, vote): Promise<Omit<AskedVote, "id">> => {
+        const critiques = await Promise.all(
+          inputs.map(async (input, response) => {
+            const { text } = await critic.generate(
+              {
+                id: String(asked++),
+                ...{ messages: grammar.prompt(input), maxTokens, temperature },
+                seed: seedFrom("critique", seed, vote, response),
+              },
+              { signal },
+            );
+            return critiqued(grammar, input, critiqueOf(grammar, text, 1));
+          }),
+        );
+        const scores = await scoresOf(scorer, critiques, signal);
+        return { order: scores.map((_, index) => index), scores, layer: `0:${vote}`, principles: "" };
+      });
+      return Promise.all(layers);
+    },
+  };
+}
