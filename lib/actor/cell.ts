@@ -1,6 +1,6 @@
 /**
  * Cell: one actor's life. It owns the mailbox, the current behaviour and the children, and moves between
- * its states in one place.
+ * its states in one place. It is its own mailbox's owner and its children's parent.
  */
 import { backoffMs } from "../core/backoff.js";
 import type { Clock, Timer } from "../core/clock.js";
@@ -14,12 +14,15 @@ import type {
   ActorEvent,
   ActorOptions,
   ActorRef,
+  AskOptions,
   Behaviour,
   BehaviourFactory,
+  DeadLetterReason,
+  Reply,
   Supervision,
 } from "./actor.js";
 import { full, type PendingAsks } from "./ask.js";
-import { createMailbox } from "./mailbox.js";
+import { createMailbox, type Mailbox, type MailboxOptions } from "./mailbox.js";
 
 /** What all actors of a system share. */
 export interface CellEnvironment {
@@ -63,179 +66,264 @@ export interface Children {
 }
 
 export function createChildren(env: CellEnvironment, path: string, parent: CellParent): Children {
-  const cells = new Map<string, Cell>();
-  return {
-    spawn: (name, factory, opts = {}) => {
-      if (!namePattern.test(name)) {
-        throw new CovoteError(
-          "invalid_argument",
-          `actor name ${JSON.stringify(name)}: use A-Z a-z 0-9 _ . : -`,
-        );
-      }
-      if (cells.has(name)) throw new CovoteError("already_exists", `actor ${path}/${name} already exists`);
-      const { cell, ref, start } = createCell(env, `${path}/${name}`, name, parent, factory, opts);
-      cells.set(name, cell);
-      start();
-      return ref;
-    },
-    get: (name) => cells.get(name),
-    stopAll: async (mode) => {
-      await Promise.all([...cells.values()].map((cell) => cell.stop(mode)));
-    },
-    remove: (name) => void cells.delete(name),
-    get size() {
-      return cells.size;
-    },
-  };
+  return new CellsByName(env, path, parent);
 }
 
-function createCell<M>(
-  env: CellEnvironment,
-  path: string,
-  name: string,
-  parent: CellParent,
-  factory: BehaviourFactory<M>,
-  opts: ActorOptions,
-): { cell: Cell; ref: ActorRef<M>; start: () => void } {
-  const { clock, random, events, asks } = env;
-  const supervision = opts.supervision ?? defaultSupervision;
-  const ended = deferred<void>();
-  const restartsAtMs: number[] = [];
-  let state: CellState = "starting";
-  let restarts = 0;
-  let failuresInARow = 0;
-  let behaviour: Behaviour<M> | undefined;
-  let life = createLazySignal();
-  let pause: Timer | undefined;
-  let begun: Promise<void> = Promise.resolve();
-  let lastCause: unknown;
+class CellsByName implements Children {
+  readonly #env: CellEnvironment;
+  readonly #path: string;
+  readonly #parent: CellParent;
+  readonly #cells = new Map<string, Cell>();
 
-  const mailbox = createMailbox<M>({
-    capacity: opts.mailboxCapacity ?? defaultCapacity,
-    handle: (message) => (behaviour as Behaviour<M>).receive(message),
-    failed: (cause) => fail(cause),
-    dead: (message, reason) => {
-      const why = reason === "stopped" ? "has stopped" : "failed on the message";
-      asks.abandon(message, new CovoteError("unavailable", `actor ${path} ${why}`));
-      events.publish({ type: "dead-letter", path, message, reason });
-    },
-  });
-  const ref: ActorRef<M> = {
-    path,
-    offer: (message) => mailbox.offer(message),
-    tell: (message) => {
-      if (!mailbox.offer(message)) throw full(path);
-    },
-    ask: (make, askOpts) => asks.ask(path, mailbox.offer, make, askOpts),
-  };
-  const children = createChildren(env, path, {
-    childFailed: (cause) => fail(cause),
-    childStopped: (child) => children.remove(child),
-  });
-  const contextOf = (own: LazySignal): ActorContext<M> => ({
-    self: ref,
-    clock,
-    get signal() {
-      return own.signal;
-    },
-    spawn: children.spawn,
-    stop: () => background(stop("now")),
-    stopChild: async (child, mode = "now") => {
-      const childName = child.path.slice(path.length + 1);
-      await children.get(childName)?.stop(mode);
-    },
-  });
-  // Nobody can await what an actor does to itself; whatever goes wrong there is an event.
-  const background = (work: Promise<unknown>): void => {
-    work.catch((cause: unknown) => events.publish({ type: "failed", path, cause }));
-  };
+  constructor(env: CellEnvironment, path: string, parent: CellParent) {
+    this.#env = env;
+    this.#path = path;
+    this.#parent = parent;
+  }
 
-  const begin = (): void => {
-    begun = enter();
-    begun.catch(fail);
-  };
-  const enter = async (): Promise<void> => {
-    life = createLazySignal();
-    behaviour = factory(contextOf(life));
-    await behaviour.started?.();
-    if (state === "stopping" || state === "stopped") return;
-    state = "running";
-    events.publish(
-      restarts === 0 ? { type: "started", path } : { type: "restarted", path, restarts, cause: lastCause },
-    );
-    mailbox.resume();
-  };
+  get size(): number {
+    return this.#cells.size;
+  }
 
-  const fail = (cause: unknown): void => {
-    if (state === "stopping" || state === "stopped" || state === "restarting") return;
-    lastCause = cause;
-    mailbox.pause();
-    events.publish({ type: "failed", path, cause });
-    if (supervision.on === "restart") background(restart(cause, supervision));
-    else {
-      if (supervision.on === "escalate") parent.childFailed(cause);
-      background(stop("now", cause));
+  spawn<C>(name: string, factory: BehaviourFactory<C>, opts: ActorOptions = {}): ActorRef<C> {
+    if (!namePattern.test(name)) {
+      throw new CovoteError(
+        "invalid_argument",
+        `actor name ${JSON.stringify(name)}: use A-Z a-z 0-9 _ . : -`,
+      );
     }
-  };
+    const path = `${this.#path}/${name}`;
+    if (this.#cells.has(name)) throw new CovoteError("already_exists", `actor ${path} already exists`);
+    const cell = new ActorCell(this.#env, { path, name }, this.#parent, factory, opts);
+    this.#cells.set(name, cell);
+    cell.begin();
+    return cell.ref;
+  }
 
-  const restart = async (cause: unknown, policy: Extract<Supervision, { on: "restart" }>): Promise<void> => {
-    state = "restarting";
+  get(name: string): Cell | undefined {
+    return this.#cells.get(name);
+  }
+
+  async stopAll(mode: "drain" | "now"): Promise<void> {
+    if (this.#cells.size === 0) return;
+    await Promise.all([...this.#cells.values()].map((cell) => cell.stop(mode)));
+  }
+
+  remove(name: string): void {
+    this.#cells.delete(name);
+  }
+}
+
+class ActorCell<M> implements Cell, CellParent, MailboxOptions<M> {
+  readonly path: string;
+  readonly capacity: number;
+  readonly ref: ActorRef<M>;
+  readonly #name: string;
+  readonly #env: CellEnvironment;
+  readonly #parent: CellParent;
+  readonly #factory: BehaviourFactory<M>;
+  readonly #supervision: Supervision;
+  readonly #mailbox: Mailbox<M>;
+  readonly #children: Children;
+  readonly #ended = deferred<void>();
+  readonly #restartsAtMs: number[] = [];
+  #state: CellState = "starting";
+  #restarts = 0;
+  #failuresInARow = 0;
+  #behaviour: Behaviour<M> | undefined;
+  #life = createLazySignal();
+  #pause: Timer | undefined;
+  #begun: Promise<void> = Promise.resolve();
+  #lastCause: unknown;
+
+  constructor(
+    env: CellEnvironment,
+    { path, name }: { path: string; name: string },
+    parent: CellParent,
+    factory: BehaviourFactory<M>,
+    opts: ActorOptions,
+  ) {
+    this.path = path;
+    this.capacity = opts.mailboxCapacity ?? defaultCapacity;
+    this.#name = name;
+    this.#env = env;
+    this.#parent = parent;
+    this.#factory = factory;
+    this.#supervision = opts.supervision ?? defaultSupervision;
+    this.#mailbox = createMailbox(this);
+    this.#children = createChildren(env, path, this);
+    this.ref = new MailboxRef(path, this.#mailbox, env.asks);
+  }
+
+  begin(): void {
+    this.#begun = this.#enter();
+    this.#begun.catch((cause: unknown) => this.failed(cause));
+  }
+
+  async #enter(): Promise<void> {
+    this.#life = createLazySignal();
+    this.#behaviour = this.#factory(this.#context(this.#life));
+    await this.#behaviour.started?.();
+    if (this.#state === "stopping" || this.#state === "stopped") return;
+    this.#state = "running";
+    const { path } = this;
+    const restarts = this.#restarts;
+    this.#env.events.publish(
+      restarts === 0
+        ? { type: "started", path }
+        : { type: "restarted", path, restarts, cause: this.#lastCause },
+    );
+    this.#mailbox.resume();
+  }
+
+  #context(own: LazySignal): ActorContext<M> {
+    return {
+      self: this.ref,
+      clock: this.#env.clock,
+      get signal() {
+        return own.signal;
+      },
+      spawn: (name, factory, opts) => this.#children.spawn(name, factory, opts),
+      stop: () => this.#background(this.stop("now")),
+      stopChild: async (child, mode = "now") => {
+        await this.#children.get(child.path.slice(this.path.length + 1))?.stop(mode);
+      },
+    };
+  }
+
+  /** For the mailbox. */
+  handle(message: M): void | Promise<void> {
+    return (this.#behaviour as Behaviour<M>).receive(message);
+  }
+
+  /** For the mailbox. */
+  dead(message: M, reason: DeadLetterReason): void {
+    const why = reason === "stopped" ? "has stopped" : "failed on the message";
+    this.#env.asks.abandon(message, new CovoteError("unavailable", `actor ${this.path} ${why}`));
+    this.#env.events.publish({ type: "dead-letter", path: this.path, message, reason });
+  }
+
+  failed(cause: unknown): void {
+    if (this.#state === "stopping" || this.#state === "stopped" || this.#state === "restarting") return;
+    this.#lastCause = cause;
+    this.#mailbox.pause();
+    this.#report(cause);
+    const supervision = this.#supervision;
+    if (supervision.on === "restart") this.#background(this.#restart(cause, supervision));
+    else {
+      if (supervision.on === "escalate") this.#parent.childFailed(cause);
+      this.#background(this.stop("now", cause));
+    }
+  }
+
+  childFailed(cause: unknown): void {
+    this.failed(cause);
+  }
+
+  childStopped(name: string): void {
+    this.#children.remove(name);
+  }
+
+  async #restart(cause: unknown, policy: Extract<Supervision, { on: "restart" }>): Promise<void> {
+    const { clock, random } = this.#env;
+    const restartsAtMs = this.#restartsAtMs;
+    this.#state = "restarting";
     const nowMs = clock.monotonic();
     while (restartsAtMs.length > 0 && nowMs - (restartsAtMs[0] as number) > policy.windowMs)
       restartsAtMs.shift();
-    if (restartsAtMs.length === 0) failuresInARow = 0;
-    life.abort(() => cause);
-    await hook(() => behaviour?.restarting?.(cause));
-    await children.stopAll("now");
-    if (state !== "restarting") return;
-    if (restartsAtMs.length >= policy.maxRestarts) return stop("now", cause);
+    if (restartsAtMs.length === 0) this.#failuresInARow = 0;
+    this.#life.abort(() => cause);
+    await this.#hook(() => this.#behaviour?.restarting?.(cause));
+    await this.#children.stopAll("now");
+    if (!this.#restarting()) return;
+    if (restartsAtMs.length >= policy.maxRestarts) return this.stop("now", cause);
     restartsAtMs.push(nowMs);
-    restarts++;
-    failuresInARow++;
-    pause = clock.after(backoffMs(failuresInARow, policy.backoff, random), () => {
-      if (state !== "restarting") return;
-      state = "starting";
-      begin();
+    this.#restarts++;
+    this.#failuresInARow++;
+    this.#pause = clock.after(backoffMs(this.#failuresInARow, policy.backoff, random), () => {
+      if (!this.#restarting()) return;
+      this.#state = "starting";
+      this.begin();
     });
-  };
+  }
+
+  #restarting(): boolean {
+    return this.#state === "restarting";
+  }
+
+  stop(mode: "drain" | "now", cause?: unknown): Promise<void> {
+    if (this.#state === "stopping" || this.#state === "stopped") {
+      if (mode === "now") this.#mailbox.close("now");
+      return this.#ended.promise;
+    }
+    // A failed actor has nobody to handle what is queued.
+    const effective = this.#state === "restarting" ? "now" : mode;
+    if (effective === "now") this.#state = "stopping";
+    this.#pause?.cancel();
+    this.#mailbox.close(effective);
+    this.#background(this.#end(effective, cause));
+    return this.#ended.promise;
+  }
+
+  async #end(mode: "drain" | "now", cause: unknown): Promise<void> {
+    const { path } = this;
+    if (mode === "now") {
+      this.#life.abort(() => cause ?? new CovoteError("cancelled", `actor ${path} is stopping`));
+    }
+    await this.#mailbox.closed;
+    // Why it did not begin is known by now.
+    await this.#begun.catch(() => undefined);
+    if (this.#state === "stopped") return;
+    this.#state = "stopped";
+    await this.#children.stopAll(mode);
+    this.#life.abort(() => cause ?? new CovoteError("cancelled", `actor ${path} has stopped`));
+    await this.#hook(() => this.#behaviour?.stopped?.());
+    this.#behaviour = undefined;
+    this.#parent.childStopped(this.#name);
+    this.#env.events.publish({ type: "stopped", path, ...(cause === undefined ? {} : { cause }) });
+    this.#ended.resolve();
+  }
 
   /** A hook's failure is an event; life goes on to the next step. */
-  const hook = async (call: () => void | Promise<void> | undefined): Promise<void> => {
+  async #hook(call: () => void | Promise<void> | undefined): Promise<void> {
     try {
       await call();
     } catch (cause) {
-      events.publish({ type: "failed", path, cause });
+      this.#report(cause);
     }
-  };
+  }
 
-  const stop = (mode: "drain" | "now", cause?: unknown): Promise<void> => {
-    if (state === "stopping" || state === "stopped") {
-      if (mode === "now") mailbox.close("now");
-      return ended.promise;
-    }
-    // A failed actor has nobody to handle what is queued.
-    const effective = state === "restarting" ? "now" : mode;
-    if (effective === "now") state = "stopping";
-    pause?.cancel();
-    mailbox.close(effective);
-    background(end(effective, cause));
-    return ended.promise;
-  };
+  /** Nobody can await what an actor does to itself; whatever goes wrong there is an event. */
+  #background(work: Promise<unknown>): void {
+    work.catch((cause: unknown) => this.#report(cause));
+  }
 
-  const end = async (mode: "drain" | "now", cause: unknown): Promise<void> => {
-    if (mode === "now") life.abort(() => cause ?? new CovoteError("cancelled", `actor ${path} is stopping`));
-    await mailbox.closed;
-    await begun.catch(() => undefined);
-    if (state === "stopped") return;
-    state = "stopped";
-    await children.stopAll(mode);
-    life.abort(() => cause ?? new CovoteError("cancelled", `actor ${path} has stopped`));
-    await hook(() => behaviour?.stopped?.());
-    behaviour = undefined;
-    parent.childStopped(name);
-    events.publish({ type: "stopped", path, ...(cause === undefined ? {} : { cause }) });
-    ended.resolve();
-  };
+  #report(cause: unknown): void {
+    this.#env.events.publish({ type: "failed", path: this.path, cause });
+  }
+}
 
-  return { cell: { path, stop }, ref, start: begin };
+/** Stays valid when the actor has ended: the mailbox then makes dead letters. */
+class MailboxRef<M> implements ActorRef<M> {
+  readonly path: string;
+  readonly #mailbox: Mailbox<M>;
+  readonly #asks: PendingAsks;
+
+  constructor(path: string, mailbox: Mailbox<M>, asks: PendingAsks) {
+    this.path = path;
+    this.#mailbox = mailbox;
+    this.#asks = asks;
+  }
+
+  offer(message: M): boolean {
+    return this.#mailbox.offer(message);
+  }
+
+  tell(message: M): void {
+    if (!this.#mailbox.offer(message)) throw full(this.path);
+  }
+
+  ask<R>(make: (reply: Reply<R>) => M, opts: AskOptions): Promise<R> {
+    return this.#asks.ask(this.path, (message: M) => this.#mailbox.offer(message), make, opts);
+  }
 }

@@ -7,7 +7,7 @@
  *   finished in both cases. A later `close("now")` overrules a drain.
  * - Handling never starts inside `offer`: the caller is never re-entered.
  */
-import { createBoundedQueue } from "../core/bounded-queue.js";
+import { type BoundedQueue, createBoundedQueue } from "../core/bounded-queue.js";
 import { deferred } from "../core/deferred.js";
 
 export interface Mailbox<M> {
@@ -34,87 +34,106 @@ export interface MailboxOptions<M> {
 const batch = 256;
 
 export function createMailbox<M>(opts: MailboxOptions<M>): Mailbox<M> {
-  const { handle, failed, dead } = opts;
-  const queue = createBoundedQueue<M>(opts.capacity);
-  const ended = deferred<void>();
-  let state: "open" | "draining" | "closed" = "open";
-  let paused = true;
-  let inHand = false;
-  let scheduled = false;
+  return new QueueingMailbox(opts);
+}
 
-  const fail = (message: M, cause: unknown): void => {
-    dead(message, "failed");
-    failed(cause);
-  };
-  const endIfDone = (): void => {
-    if (state !== "open" && !inHand && queue.size === 0) {
-      state = "closed";
-      ended.resolve();
+class QueueingMailbox<M> implements Mailbox<M> {
+  readonly #opts: MailboxOptions<M>;
+  readonly #queue: BoundedQueue<M>;
+  readonly #ended = deferred<void>();
+  #state: "open" | "draining" | "closed" = "open";
+  #paused = true;
+  #inHand = false;
+  #scheduled = false;
+
+  constructor(opts: MailboxOptions<M>) {
+    this.#opts = opts;
+    this.#queue = createBoundedQueue(opts.capacity);
+  }
+
+  get closed(): Promise<void> {
+    return this.#ended.promise;
+  }
+
+  get size(): number {
+    return this.#queue.size;
+  }
+
+  offer(message: M): boolean {
+    if (this.#state !== "open") {
+      this.#opts.dead(message, "stopped");
+      return true;
     }
-  };
-  const schedule = (later: (call: () => void) => void): void => {
-    if (scheduled || inHand || paused || queue.size === 0) return;
-    scheduled = true;
-    later(run);
-  };
-  const finish = (): void => {
-    inHand = false;
-    schedule(queueMicrotask);
-    endIfDone();
-  };
+    if (!this.#queue.push(message)) return false;
+    this.#schedule(queueMicrotask);
+    return true;
+  }
 
-  const run = (): void => {
-    scheduled = false;
-    for (let handled = 0; !paused && !inHand && queue.size > 0; handled++) {
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#schedule(queueMicrotask);
+  }
+
+  close(mode: "drain" | "now"): void {
+    if (this.#state === "closed") return;
+    this.#state = "draining";
+    if (mode === "now") for (const message of this.#queue.clear()) this.#opts.dead(message, "stopped");
+    this.#endIfDone();
+  }
+
+  #schedule(later: (call: () => void) => void): void {
+    if (this.#scheduled || this.#inHand || this.#paused || this.#queue.size === 0) return;
+    this.#scheduled = true;
+    later(this.#run);
+  }
+
+  readonly #run = (): void => {
+    this.#scheduled = false;
+    for (let handled = 0; !this.#paused && !this.#inHand && this.#queue.size > 0; handled++) {
       if (handled === batch) {
-        schedule(setImmediate);
+        this.#schedule(setImmediate);
         return;
       }
-      const message = queue.shift() as M;
-      inHand = true;
+      const message = this.#queue.shift() as M;
+      this.#inHand = true;
       try {
-        const outcome = handle(message);
+        const outcome = this.#opts.handle(message);
         if (outcome !== undefined) {
-          outcome.then(finish, (cause: unknown) => {
-            fail(message, cause);
-            finish();
-          });
+          outcome.then(
+            () => this.#finish(),
+            (cause: unknown) => {
+              this.#fail(message, cause);
+              this.#finish();
+            },
+          );
           return;
         }
       } catch (cause) {
-        fail(message, cause);
+        this.#fail(message, cause);
       }
-      inHand = false;
+      this.#inHand = false;
     }
-    endIfDone();
+    this.#endIfDone();
   };
 
-  return {
-    offer(message) {
-      if (state !== "open") {
-        dead(message, "stopped");
-        return true;
-      }
-      if (!queue.push(message)) return false;
-      schedule(queueMicrotask);
-      return true;
-    },
-    pause() {
-      paused = true;
-    },
-    resume() {
-      paused = false;
-      schedule(queueMicrotask);
-    },
-    close(mode) {
-      if (state === "closed") return;
-      state = "draining";
-      if (mode === "now") for (const message of queue.clear()) dead(message, "stopped");
-      endIfDone();
-    },
-    closed: ended.promise,
-    get size() {
-      return queue.size;
-    },
-  };
+  #finish(): void {
+    this.#inHand = false;
+    this.#schedule(queueMicrotask);
+    this.#endIfDone();
+  }
+
+  #fail(message: M, cause: unknown): void {
+    this.#opts.dead(message, "failed");
+    this.#opts.failed(cause);
+  }
+
+  #endIfDone(): void {
+    if (this.#state === "open" || this.#inHand || this.#queue.size > 0) return;
+    this.#state = "closed";
+    this.#ended.resolve();
+  }
 }

@@ -15,40 +15,53 @@ export interface BoundedQueue<T> {
 
 export function createBoundedQueue<T>(capacity: number): BoundedQueue<T> {
   if (!(capacity >= 1)) throw new RangeError(`capacity must be at least 1, got ${capacity}`);
-  let items: (T | undefined)[] = [];
-  let head = 0;
-  const compact = (): void => {
-    items = items.slice(head);
-    head = 0;
-  };
-  return {
-    capacity,
-    get size() {
-      return items.length - head;
-    },
-    push(item) {
-      if (items.length - head >= capacity) return false;
-      items.push(item);
-      return true;
-    },
-    shift() {
-      if (head === items.length) return undefined;
-      const item = items[head];
-      items[head++] = undefined;
-      if (head === items.length) {
-        items.length = 0;
-        head = 0;
-      } else if (head > 1024 && head * 2 > items.length) compact();
-      return item;
-    },
-    forEach(visit) {
-      for (let i = head; i < items.length; i++) visit(items[i] as T);
-    },
-    clear() {
-      const rest = items.slice(head) as T[];
-      items = [];
-      head = 0;
-      return rest;
-    },
-  };
+  return new ArrayQueue(capacity);
+}
+
+class ArrayQueue<T> implements BoundedQueue<T> {
+  readonly capacity: number;
+  #items: (T | undefined)[] = [];
+  #head = 0;
+
+  constructor(capacity: number) {
+    this.capacity = capacity;
+  }
+
+  get size(): number {
+    return this.#items.length - this.#head;
+  }
+
+  push(item: T): boolean {
+    if (this.size >= this.capacity) return false;
+    this.#items.push(item);
+    return true;
+  }
+
+  shift(): T | undefined {
+    const items = this.#items;
+    const head = this.#head;
+    if (head === items.length) return undefined;
+    const item = items[head];
+    items[head] = undefined;
+    this.#head = head + 1;
+    if (this.#head === items.length) {
+      items.length = 0;
+      this.#head = 0;
+    } else if (this.#head > 1024 && this.#head * 2 > items.length) {
+      this.#items = items.slice(this.#head);
+      this.#head = 0;
+    }
+    return item;
+  }
+
+  forEach(visit: (item: T) => void): void {
+    for (let i = this.#head; i < this.#items.length; i++) visit(this.#items[i] as T);
+  }
+
+  clear(): T[] {
+    const rest = this.#items.slice(this.#head) as T[];
+    this.#items = [];
+    this.#head = 0;
+    return rest;
+  }
 }

@@ -6,6 +6,7 @@
  */
 import type { Clock } from "./clock.js";
 import { CovoteError } from "./errors.js";
+import { createLazySignal, type LazySignal } from "./lazy-signal.js";
 
 export interface Deadline {
   /** Milliseconds since the Unix epoch; `Infinity` for none. */
@@ -40,38 +41,46 @@ export interface WithDeadlineOptions {
   signal?: AbortSignal;
 }
 
-export async function withDeadline<T>(
+/** `work` gets a signal of its own, which is made only if it is looked at: `({ signal }) => …`. */
+export function withDeadline<T>(
   deadline: Deadline,
   opts: WithDeadlineOptions,
-  work: (signal: AbortSignal) => Promise<T>,
+  work: (own: Pick<LazySignal, "signal">) => Promise<T>,
 ): Promise<T> {
   const { what, clock, signal } = opts;
-  const exceeded = (): CovoteError => new CovoteError("deadline_exceeded", `deadline exceeded: ${what}`);
-  const cancelled = (): CovoteError =>
-    new CovoteError("cancelled", `cancelled: ${what}`, { cause: signal?.reason });
-  if (signal?.aborted) throw cancelled();
-  if (deadline.exceeded()) throw exceeded();
+  return new Promise((resolve, reject) => {
+    const exceeded = (): CovoteError => new CovoteError("deadline_exceeded", `deadline exceeded: ${what}`);
+    const cancelled = (): CovoteError =>
+      new CovoteError("cancelled", `cancelled: ${what}`, { cause: signal?.reason });
+    if (signal?.aborted) return reject(cancelled());
+    if (deadline.exceeded()) return reject(exceeded());
 
-  const inner = new AbortController();
-  let release = (): void => {};
-  const cut = new Promise<never>((_, reject) => {
-    const end = (error: CovoteError): void => {
-      inner.abort(error);
-      reject(error);
-    };
-    const onAbort = (): void => end(cancelled());
-    signal?.addEventListener("abort", onAbort, { once: true });
-    const timer = Number.isFinite(deadline.atMs)
-      ? clock.after(deadline.remainingMs(), () => end(exceeded()))
-      : undefined;
-    release = () => {
+    const own = createLazySignal();
+    const release = (): void => {
       timer?.cancel();
       signal?.removeEventListener("abort", onAbort);
     };
+    const fail = (cause: unknown): void => {
+      release();
+      reject(cause);
+    };
+    const end = (error: CovoteError): void => {
+      own.abort(() => error);
+      fail(error);
+    };
+    const onAbort = (): void => end(cancelled());
+    const timer = Number.isFinite(deadline.atMs)
+      ? clock.after(deadline.remainingMs(), () => end(exceeded()))
+      : undefined;
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const done = (value: T): void => {
+      release();
+      resolve(value);
+    };
+    try {
+      work(own).then(done, fail);
+    } catch (thrown) {
+      fail(thrown);
+    }
   });
-  try {
-    return await Promise.race([work(inner.signal), cut]);
-  } finally {
-    release();
-  }
 }

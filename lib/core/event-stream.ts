@@ -15,6 +15,7 @@ export function createEventStream<E>(): EventStream<E> {
   const listeners = new Set<{ call: (event: E) => void }>();
   return {
     publish(event) {
+      if (listeners.size === 0) return;
       for (const listener of [...listeners]) {
         try {
           listener.call(event);

@@ -6,20 +6,24 @@ export interface LazySignal {
 }
 
 export function createLazySignal(): LazySignal {
-  let controller: AbortController | undefined;
-  let aborted: (() => unknown) | undefined;
-  return {
-    get signal() {
-      if (controller === undefined) {
-        controller = new AbortController();
-        if (aborted !== undefined) controller.abort(aborted());
-      }
-      return controller.signal;
-    },
-    abort: (reason) => {
-      if (aborted !== undefined) return;
-      aborted = reason;
-      controller?.abort(reason());
-    },
-  };
+  return new SignalOnDemand();
+}
+
+class SignalOnDemand implements LazySignal {
+  #controller: AbortController | undefined;
+  #aborted: (() => unknown) | undefined;
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted());
+    }
+    return this.#controller.signal;
+  }
+
+  abort(reason: () => unknown): void {
+    if (this.#aborted !== undefined) return;
+    this.#aborted = reason;
+    this.#controller?.abort(reason());
+  }
 }

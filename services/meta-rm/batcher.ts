@@ -54,7 +54,7 @@ export function createBatcher<I, O>(
       const deadline = deadlineAt(clock, Math.max(...batch.map((entry) => entry.deadlineAtMs)));
       const items = batch.map((entry) => entry.item);
       try {
-        const outputs = await withDeadline(deadline, { what: "a batch", clock }, (signal) =>
+        const outputs = await withDeadline(deadline, { what: "a batch", clock }, ({ signal }) =>
           call(items, signal),
         );
         batch.forEach(({ output }, i) => {

@@ -148,18 +148,22 @@ export function toJudgeRequest(
   const reference = request.reference ?? null;
   const steps = stepsOf(request);
   checkScoreRequest({ requestId, query, responses, steps, reference, options: choice, labels });
-  const { deadlineMs, metaKeep, ...rest } = choice;
-  const ownDeadline = clock.now() + deadlineMs;
+  const { votes, metaKeep, temperature, panelLimit, seed, split } = choice;
+  const ownDeadline = clock.now() + choice.deadlineMs;
   return {
-    ...rest,
     id: requestId === "" ? `j-${newId()}` : requestId,
     freshId: requestId === "",
     query: query.filter(isChatMessage),
     responses: request.responses,
     reference,
+    votes,
     metaKeep: metaKeep === 0 ? null : metaKeep,
+    temperature,
+    panelLimit,
     votesPerBallot: defaults.votesPerBallot,
+    seed,
     deadlineAtMs: Math.min(ownDeadline, context.deadline.reserving(answerReserveMs).atMs),
+    split,
     labels,
     policyVersion: "",
     traceparent: formatTraceparent(context.trace),

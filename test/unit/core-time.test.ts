@@ -64,8 +64,8 @@ describe("deadline", () => {
   test("withDeadline ends work that does not heed its signal", async () => {
     const clock = createManualClock();
     let signal: AbortSignal | undefined;
-    const work = withDeadline(deadlineIn(clock, 10), { what: "slow", clock }, (s) => {
-      signal = s;
+    const work = withDeadline(deadlineIn(clock, 10), { what: "slow", clock }, (own) => {
+      signal = own.signal;
       return new Promise<never>(() => {});
     });
     const outcome = expect(work).rejects.toMatchObject({
