@@ -5,6 +5,7 @@ import type {
   Difference,
   Score,
 } from "../../lib/evaluation/evaluate.js";
+import type { TokenUse } from "../../lib/evaluation/token-use.js";
 import type { Weakness } from "../../lib/evaluation/weakness.js";
 import { clip, count, padEnd, plural, signed, type TextStyle } from "../run/text.js";
 import type { Comparison, Evaluation } from "./run.js";
@@ -130,10 +131,11 @@ function notJudgedLines({ notJudged }: BenchmarkEvaluation, style: TextStyle): s
   ];
 }
 
-function againstLines({ votesFile, judges, benchmarks }: Comparison, style: TextStyle): string[] {
+function againstLines({ votesFile, judges, tokens, benchmarks }: Comparison, style: TextStyle): string[] {
   return [
     "",
     `${style.bold("Against")} ${judges.join(", ") || "nobody"}, ${votesFile}`,
+    ...(tokens === null ? [] : [style.dim(`  There a vote took ${tokensOfVote(tokens)}.`)]),
     ...benchmarks.flatMap(({ title, items, differences }) => [
       "",
       style.dim(`  ${title}, ${plural(items, "item")} that both judged`),
@@ -165,7 +167,7 @@ function weaknessLines(
 }
 
 function closing(
-  { judges, metaRms, votesFile, unfiltered, cutShort, plan }: Evaluation,
+  { judges, metaRms, votesFile, unfiltered, cutShort, tokens, plan }: Evaluation,
   style: TextStyle,
 ): string[] {
   const said = [
@@ -176,13 +178,23 @@ function closing(
     ...(cutShort > 0
       ? [`The deadline cut ${plural(cutShort, "item")} short; the next run asks for them again.`]
       : []),
+    ...(tokens === null ? [] : [`A vote took ${tokensOfVote(tokens)}.`]),
     `Votes: ${votesFile} (covote tally --votes ${votesFile} --k ${Math.max(...plan.votes)} --seed ${plan.seed}).`,
   ];
   return ["", ...said.map((line) => `  ${style.dim(line)}`), ""];
 }
 
+/** Means, and in split mode where the principles came from. */
+function tokensOfVote({ votes, prompt, cached, completion, reused, drawn, fallback }: TokenUse): string {
+  const mean = (total: number): string => (total / votes).toFixed(1);
+  const used = `${mean(prompt)} prompt tokens (${mean(cached)} of them cached) and ${mean(completion)} generated ones`;
+  if (reused + drawn + fallback === 0) return used;
+  return `${used}; ${percent(reused / votes)} % of the votes reused principles, ${percent(fallback / votes)} % had to write their own`;
+}
+
 export function evaluationForMachines(evaluation: Evaluation): object {
-  const { plan, judges, metaRms, votesFile, askedNow, cutShort, unfiltered, weakness, against } = evaluation;
+  const { plan, judges, metaRms, votesFile, askedNow, cutShort, unfiltered, tokens, weakness, against } =
+    evaluation;
   return {
     seed: plan.seed,
     votes: plan.votes,
@@ -193,6 +205,8 @@ export function evaluationForMachines(evaluation: Evaluation): object {
     asked_now: askedNow,
     cut_short: cutShort,
     unfiltered_items: unfiltered,
+    split: plan.split,
+    tokens,
     benchmarks: evaluation.benchmarks.map((benchmark) => ({
       benchmark: benchmark.benchmark,
       title: benchmark.title,
@@ -214,6 +228,7 @@ export function evaluationForMachines(evaluation: Evaluation): object {
           against: {
             votes_file: against.votesFile,
             judge_versions: against.judges,
+            tokens: against.tokens,
             benchmarks: against.benchmarks.map(({ benchmark, items, differences }) => ({
               benchmark,
               items,

@@ -22,6 +22,7 @@ import {
 } from "../../lib/evaluation/evaluate.js";
 import type { ItemJudge } from "../../lib/evaluation/item-judge.js";
 import type { EvaluationItem } from "../../lib/evaluation/items.js";
+import { sumTokens, type TokenUse } from "../../lib/evaluation/token-use.js";
 import { type Weakness, weaknessOf } from "../../lib/evaluation/weakness.js";
 import { decodeUtf8 } from "../../lib/grm/limits.js";
 import { askItems } from "./ask-items.js";
@@ -39,6 +40,8 @@ export interface Evaluation {
   cutShort: number;
   /** Items whose votes no meta RM scored although it was asked to. */
   unfiltered: number;
+  /** Of all votes that count here; null: of some it is not known. */
+  tokens: TokenUse | null;
   benchmarks: BenchmarkEvaluation[];
   weakness: Weakness | null;
   against: Comparison | null;
@@ -48,6 +51,8 @@ export interface Evaluation {
 export interface Comparison {
   votesFile: string;
   judges: string[];
+  /** Of its votes on the items compared; null: of some it is not known. */
+  tokens: TokenUse | null;
   /** Per benchmark; this evaluation minus the other, per condition. */
   benchmarks: { title: string; benchmark: string; items: number; differences: Difference[] }[];
 }
@@ -146,6 +151,7 @@ export async function runEvaluation(options: RunOptions): Promise<Evaluation> {
     metaRms: distinct(judged.map(({ asked }) => asked.metaRm)),
     askedNow: missing.length,
     cutShort: counts.cutShort,
+    tokens: sumTokens(judged.map(({ asked }) => asked.tokens)),
     unfiltered: rules.length === 0 ? 0 : judged.filter(({ asked }) => asked.metaRm === "").length,
     benchmarks: read.map((benchmark) => evaluate(benchmark, answers, computing)),
     against:
@@ -174,6 +180,7 @@ function compared(
   return {
     votesFile,
     judges: distinct(theirs.map((asked) => asked.judge)),
+    tokens: sumTokens(theirs.filter(({ refused }) => refused === null).map(({ tokens }) => tokens)),
     benchmarks: read.map((one) => ({
       title: one.benchmark.title,
       benchmark: one.benchmark.name,
@@ -232,7 +239,7 @@ function checkModels(items: readonly EvaluationItem[], { weakness }: EvalPlan): 
 }
 
 function askPlanOf(plan: EvalPlan, temperature: number): AskOptions {
-  const { keep, greedy, seed, panelLimit } = plan;
+  const { keep, greedy, seed, split, panelLimit } = plan;
   return {
     votes: Math.max(...plan.votes),
     meta: keep.length > 0,
@@ -240,6 +247,7 @@ function askPlanOf(plan: EvalPlan, temperature: number): AskOptions {
     temperature,
     seed,
     panelLimit,
+    split,
   };
 }
 

@@ -46,7 +46,10 @@ export function createRewardClient(address: string, clock: Clock): RewardClient 
       const request = {
         requestId: `score-${newId()}`,
         query: { messages: [...task.query] },
-        responses: task.responses.map((text) => ({ text, tokens: undefined })),
+        responses: task.responses.map((text, index) => {
+          const steps = task.steps?.[index] ?? null;
+          return { text, steps: steps === null ? undefined : { texts: [...steps] } };
+        }),
         options,
         labels: {},
         reference: task.reference,

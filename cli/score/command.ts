@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { systemClock } from "../../lib/core/clock.js";
 import { CovoteError, invalid } from "../../lib/core/errors.js";
+import { judgingLimits } from "../../lib/grm/limits.js";
 import type { JudgingOptions } from "../../lib/wire/gen/covote/v1/reward.js";
 import { type ConfigFlags, collect, compileFlags, numberFlag, withConfig } from "../options.js";
 import { linesOf, readLines } from "../read-lines.js";
@@ -16,11 +17,13 @@ import { openTarget } from "./target.js";
 interface ScoreFlags extends ConfigFlags {
   query?: string;
   response?: string[];
+  step?: string[];
   reference?: string;
   file?: string;
   votes?: string;
   metaKeep?: string;
   temperature?: string;
+  split?: string;
   seed: string;
   deadline?: string;
   address?: string;
@@ -33,7 +36,9 @@ services are started here for as long as it takes. --config and --set are for th
 
 A line of a file, or of standard input when neither --query nor --file is given:
   {"query": "text", "responses": ["text", "text"], "reference": "optional", "id": "optional"}
-query may also be a list of {"role", "content"}.
+query may also be a list of {"role", "content"}, and a response {"steps": ["text", "text"]}: then each step gets a
+reward beside the whole response. A judge whose grammar has no place for steps judges the response up to each step
+instead (step_form prefix), as that of the demo world does.
 
 With a reference the judge holds every response against it, and so does the meta reward model. The grammar of the
 demo world has no place for one: there the rewards are null, refused.
@@ -53,11 +58,13 @@ export function scoreCommand(terminal: Terminal): Command {
     )
     .option("--query <text>", "what the responses answer")
     .option("--response <text>", "a response; repeatable", collect)
+    .option("--step <text>", "a step of one response more, that is given as steps; repeatable", collect)
     .option("--reference <text>", "an answer that is known to be right; @FILE takes it from a file")
     .option("--file <file>", "many groups, one per line (JSON Lines); - is standard input")
     .option("--votes <count>", "votes on every response (default: the cluster's)")
     .option("--meta-keep <count>", "votes kept by the meta reward model; 0 is without it")
     .option("--temperature <number>", "sampling temperature of the votes")
+    .option("--split <sets>", "sets of principles drawn apart for the query; 0: each vote writes its own")
     .option("--seed <number>", "the same seed gives the same votes", "1")
     .option("--deadline <ms>", "time for one group; then the best answer so far counts")
     .option("--address <host:port>", "gRPC address of a running cluster")
@@ -108,16 +115,20 @@ function judgingOf(flags: ScoreFlags): JudgingOptions {
     seed: numberFlag("--seed", flags.seed, { whole: true, least: 0, most: 0xffffffff }),
     deadlineMs: numberFlag("--deadline", flags.deadline, { whole: true, least: 1, most: 3_600_000 }),
     panelLimit: undefined,
+    split: numberFlag("--split", flags.split, { whole: true, least: 0, most: judgingLimits.split }),
   };
 }
 
 async function tasksOf(flags: ScoreFlags, terminal: Terminal): Promise<ScoreTask[]> {
-  const { query, response = [], reference, file } = flags;
-  const single = response.length > 0 || reference !== undefined;
+  const { query, response = [], step = [], reference, file } = flags;
+  const single = response.length > 0 || step.length > 0 || reference !== undefined;
   if (file !== undefined && (query !== undefined || single)) {
-    throw invalid("--file", "cannot go with --query, --response and --reference; give one or the other");
+    throw invalid(
+      "--file",
+      "cannot go with --query, --response, --step and --reference; give one or the other",
+    );
   }
-  if (query !== undefined) return [taskOfFlags({ query, responses: response, reference })];
+  if (query !== undefined) return [taskOfFlags({ query, responses: response, steps: step, reference })];
   if (single) throw invalid("--query", "is missing; give what the responses answer");
   if (file !== undefined && file !== "-") return readTasks(file, readLines(file));
   if (file === undefined && terminal.stdin.isTTY === true) {

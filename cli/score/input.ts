@@ -13,7 +13,10 @@ export interface ScoreTask {
   /** The user's own, repeated in the answer; null when there is none. */
   id: string | null;
   query: readonly ChatMessage[];
+  /** Empty for a response that is given as steps. */
   responses: readonly string[];
+  /** Of each response, null for one that is given as text; left out: all are. */
+  steps?: readonly (readonly string[] | null)[];
   /** An answer that is known to be right; left out: none is known. */
   reference?: string;
 }
@@ -21,23 +24,27 @@ export interface ScoreTask {
 export interface TaskFlags {
   query: string;
   responses: readonly string[];
+  /** Of one response more, given as steps; none: there is no such response. */
+  steps?: readonly string[];
   /** Text, or `@` and the name of a file. */
   reference?: string | undefined;
 }
 
 /** Throws `invalid_argument` that names the flag, `not_found` for a file that cannot be read. */
-export function taskOfFlags({ query, responses, reference }: TaskFlags): ScoreTask {
+export function taskOfFlags({ query, responses, steps = [], reference }: TaskFlags): ScoreTask {
   if (query.trim() === "") throw invalid("--query", "is empty; give the text that the responses answer");
   const task = {
     id: null,
     query: [{ role: "user" as const, content: query }],
-    responses,
+    ...(steps.length === 0 ? { responses } : { responses: [...responses, ""] }),
+    ...(steps.length === 0 ? {} : { steps: [...responses.map(() => null), steps] }),
     ...(reference === undefined ? {} : { reference: referenceOf(reference) }),
   };
   checkTask(task, (message) =>
     message
       .replace(/^query\.messages\[0\]\.content:/, "--query:")
       .replace(/^responses\[(\d+)\]\.text:/, (_, i: string) => `--response ${Number(i) + 1}:`)
+      .replace(/^responses\[\d+\]\.steps\[(\d+)\]:/, (_, i: string) => `--step ${Number(i) + 1}:`)
       .replace(/^responses:/, "--response:")
       .replace(/^reference:/, "--reference:"),
   );
@@ -80,7 +87,7 @@ export async function readTasks(file: string, lines: AsyncIterable<NumberedLine>
 }
 
 const shape =
-  '{"query": text or messages, "responses": [text, …], "reference": optional text, "id": optional text}';
+  '{"query": text or messages, "responses": [text or {"steps": [text, …]}, …], "reference": optional text, "id": optional text}';
 
 function parseLine(bytes: Uint8Array, at: (message: string) => string): ScoreTask | null {
   const bad = (problem: string, cause?: unknown): CovoteError =>
@@ -106,8 +113,12 @@ function parseLine(bytes: Uint8Array, at: (message: string) => string): ScoreTas
     throw bad(`id: must be text, got ${shown(id)}`);
   }
   if (!Array.isArray(responses)) throw bad(`responses: must be a list of texts, got ${shown(responses)}`);
-  const broken = responses.findIndex((response) => typeof response !== "string");
-  if (broken >= 0) throw bad(`responses[${broken}]: must be text, got ${shown(responses[broken])}`);
+  const read = responses.map(responseOf);
+  const broken = read.indexOf(null);
+  if (broken >= 0) {
+    throw bad(`responses[${broken}]: must be text or {"steps": [text, …]}, got ${shown(responses[broken])}`);
+  }
+  const answers = read as (string | readonly string[])[];
   const turns = turnsOf(query);
   if (turns === null) throw bad(`query: must be text or a list of {"role", "content"}, got ${shown(query)}`);
   if (reference !== undefined && reference !== null && typeof reference !== "string") {
@@ -116,9 +127,21 @@ function parseLine(bytes: Uint8Array, at: (message: string) => string): ScoreTas
   return {
     id: id === undefined || id === null ? null : String(id),
     query: turns,
-    responses,
+    responses: answers.map((answer) => (typeof answer === "string" ? answer : "")),
+    ...(answers.every((answer) => typeof answer === "string")
+      ? {}
+      : { steps: answers.map((answer) => (typeof answer === "string" ? null : answer)) }),
     ...(typeof reference === "string" ? { reference } : {}),
   };
+}
+
+/** A response as text or as its steps; null for anything else. */
+function responseOf(value: unknown): string | readonly string[] | null {
+  if (typeof value === "string") return value;
+  if (typeof value !== "object" || value === null) return null;
+  const { steps, ...others } = value as Record<string, unknown>;
+  const whole = Array.isArray(steps) && steps.every((step) => typeof step === "string");
+  return whole && Object.keys(others).length === 0 ? steps : null;
 }
 
 function turnsOf(query: unknown): ChatMessage[] | null {
@@ -133,8 +156,8 @@ function turnsOf(query: unknown): ChatMessage[] | null {
 
 function checkTask(task: ScoreTask, naming: (message: string) => string): void {
   try {
-    const { query, responses, reference = null } = task;
-    checkScoreRequest({ query, responses, reference, options: {} });
+    const { query, responses, steps = null, reference = null } = task;
+    checkScoreRequest({ query, responses, steps, reference, options: {} });
   } catch (thrown) {
     const error = CovoteError.from(thrown);
     throw new CovoteError(error.code, naming(error.message), { cause: thrown });

@@ -1,6 +1,7 @@
 /** What `covote score` shows: for people, and for machines. Pure. */
 import type { NullReason } from "../../lib/core/null-reason.js";
-import type { Reward, VoteRecord } from "../../lib/wire/gen/covote/v1/reward.js";
+import { PrinciplesSource } from "../../lib/wire/gen/covote/v1/common.js";
+import { type Reward, StepForm, type VoteRecord } from "../../lib/wire/gen/covote/v1/reward.js";
 import { fromWireNullReason } from "../../lib/wire/null-reason.js";
 import { clip, latency, padEnd, plural, type TextStyle, wrapWords } from "../run/text.js";
 import type { Scored } from "./ask.js";
@@ -22,7 +23,7 @@ export function renderScored(
     ...labelled(task.id === null ? "query" : `query ${task.id}`, query, width, style),
     ...(task.reference === undefined ? [] : labelled("reference", task.reference, width, style)),
     "",
-    ...rewardLines(task.responses, outcome.rewards, judgment?.votes ?? [], width, style),
+    ...rewardLines(task, outcome.rewards, judgment?.votes ?? [], width, style),
     "",
     ...voteLines(judgment?.votes ?? null, task.responses.length, width, style),
     "",
@@ -33,7 +34,7 @@ export function renderScored(
 }
 
 function rewardLines(
-  responses: readonly string[],
+  { responses, steps = [] }: Scored["task"],
   rewards: readonly Reward[],
   votes: readonly VoteRecord[],
   width: number,
@@ -41,14 +42,12 @@ function rewardLines(
 ): string[] {
   const head = `  ${"".padStart(3)}  ${padEnd("reward", 13)}  ${"agreement".padStart(9)}  ${"kept".padStart(7)}  response`;
   const best = Math.max(...rewards.map(({ value }) => value ?? Number.NEGATIVE_INFINITY));
-  const rows = responses.flatMap((response, index) => {
-    const reward = rewards[index];
-    const text = oneLine(response) || "(empty)";
+  const row = (label: string, reward: Reward | undefined, text: string, response: number): string[] => {
     if (reward?.value === undefined) {
       const reason = reasonOf(reward) ?? "engine_unavailable";
-      const why = failureOf(votes, index);
+      const why = failureOf(votes, response);
       return [
-        `  ${String(index + 1).padStart(3)}  ${style.bad(padEnd(`null`, 13))}  ${"–".padStart(9)}  ${"–".padStart(7)}  ${text}`,
+        `  ${label.padStart(3)}  ${style.bad(padEnd(`null`, 13))}  ${"–".padStart(9)}  ${"–".padStart(7)}  ${text}`,
         ...wrapWords(`${reason}${why === "" ? "" : `: ${why}`}`, width - 9).map(
           (line) => `       ${style.dim(line)}`,
         ),
@@ -57,8 +56,17 @@ function rewardLines(
     const value = padEnd(`${reward.value.toFixed(2)} ± ${reward.spread.toFixed(2)}`, 13);
     const kept = `${reward.votesKept} of ${reward.votesUsable}`;
     return [
-      `  ${String(index + 1).padStart(3)}  ${reward.value === best ? style.good(value) : value}  ${reward.agreement.toFixed(2).padStart(9)}  ${kept.padStart(7)}  ${text}`,
+      `  ${label.padStart(3)}  ${reward.value === best ? style.good(value) : value}  ${reward.agreement.toFixed(2).padStart(9)}  ${kept.padStart(7)}  ${text}`,
     ];
+  };
+  const rows = responses.flatMap((response, index) => {
+    const given = steps[index] ?? null;
+    const reward = rewards[index];
+    const whole = row(String(index + 1), reward, oneLine(given?.join(" ") ?? response) || "(empty)", index);
+    const ofSteps = (given ?? []).flatMap((step, at) =>
+      row(`${index + 1}.${at + 1}`, reward?.steps?.rewards[at], oneLine(step), index),
+    );
+    return [...whole, ...ofSteps];
   });
   return [style.dim(head), ...rows];
 }
@@ -98,8 +106,11 @@ function inOrder(votes: readonly VoteRecord[]): VoteRecord[] {
 }
 
 /** Scores under the numbers of the responses; a dot where the panel did not show one. */
-function scoresOf({ order, scores }: VoteRecord, responses: number): string {
+function scoresOf({ order, scores, steps }: VoteRecord, responses: number): string {
   if (scores.length === 0) return "–";
+  if (steps.length > 0) {
+    return order.map((of, i) => `${of + 1}${steps[i] ? `.${steps[i]}` : ""}:${scores[i]}`).join(" ");
+  }
   if (responses > columnsUpTo) return order.map((of, i) => `${of + 1}:${scores[i]}`).join(" ");
   const byResponse = Array.from({ length: responses }, () => "·");
   order.forEach((of, i) => {
@@ -127,14 +138,10 @@ export function scoredForMachines({ task, outcome, judgment }: Scored): object {
     ...(task.id === null ? {} : { id: task.id }),
     judgment_id: outcome.judgmentId,
     rewards: outcome.rewards.map((reward) => ({
-      value: reward.value ?? null,
-      null_reason: reward.value === undefined ? (reasonOf(reward) ?? null) : null,
-      sum: reward.sum,
-      spread: reward.spread,
-      agreement: reward.agreement,
-      votes_kept: reward.votesKept,
-      votes_usable: reward.votesUsable,
+      ...rewardForMachines(reward),
+      ...(reward.steps === undefined ? {} : { steps: reward.steps.rewards.map(rewardForMachines) }),
     })),
+    ...(stepForms[outcome.stepForm] === null ? {} : { step_form: stepForms[outcome.stepForm] }),
     partial: outcome.partial,
     judge_version: outcome.judgeVersion,
     meta_version: judgment?.metaVersion || null,
@@ -150,16 +157,46 @@ export function scoredForMachines({ task, outcome, judgment }: Scored): object {
   };
 }
 
+/** What the rewards of steps are about; null: there are none. */
+const stepForms: Readonly<Record<StepForm, string | null>> = {
+  [StepForm.UNSPECIFIED]: null,
+  [StepForm.STEP]: "step",
+  [StepForm.PREFIX]: "prefix",
+};
+
+/** Who wrote the principles of a vote. */
+const principlesSources: Readonly<Record<PrinciplesSource, string>> = {
+  [PrinciplesSource.UNSPECIFIED]: "vote",
+  [PrinciplesSource.DRAWN]: "drawn",
+  [PrinciplesSource.REUSED]: "reused",
+  [PrinciplesSource.FALLBACK]: "fallback",
+};
+
+function rewardForMachines(reward: Reward): object {
+  return {
+    value: reward.value ?? null,
+    null_reason: reward.value === undefined ? (reasonOf(reward) ?? null) : null,
+    sum: reward.sum,
+    spread: reward.spread,
+    agreement: reward.agreement,
+    votes_kept: reward.votesKept,
+    votes_usable: reward.votesUsable,
+  };
+}
+
 function voteForMachines(vote: VoteRecord): object {
   return {
     vote_id: vote.voteId,
     order: vote.order,
+    ...(vote.steps.length === 0 ? {} : { steps: vote.steps }),
     scores: vote.scores.length === 0 ? null : vote.scores,
     null_reason: fromWireNullReason(vote.nullReason) ?? null,
     failure: vote.failure === "" ? null : vote.failure,
     // What the model wrote, where no scores could be read from it.
     text: vote.text === "" ? null : vote.text,
     principles: vote.principles,
+    principles_source: principlesSources[vote.principlesSource] ?? "vote",
+    principles_key: vote.principlesKey === "" ? null : vote.principlesKey,
     critique: vote.critique,
     meta_score: vote.metaScore ?? null,
     kept: vote.kept,

@@ -14,6 +14,7 @@ import { parseRecordedItem } from "../tally/recorded-votes.js";
 import type { CountedVote } from "../tally/tally.js";
 import type { Condition } from "./conditions.js";
 import type { EvaluationItem } from "./items.js";
+import { type TokenUse, tokenUseOf } from "./token-use.js";
 
 export interface AskedVote extends CountedVote {
   layer: string;
@@ -34,6 +35,8 @@ export interface AskedItem {
   refused: string | null;
   /** True when no dice decide: its one vote stands for any number of them, and for the one at temperature 0. */
   deterministic?: boolean;
+  /** Of `votes`; left out where it is not known. */
+  tokens?: TokenUse;
 }
 
 export interface AskOptions {
@@ -43,6 +46,8 @@ export interface AskOptions {
   panelLimit: number | null;
   greedy: boolean;
   meta: boolean;
+  /** Sets of principles drawn apart per query; left out or 0: votes write their own. */
+  split?: number;
 }
 
 /** `TEXTS-HOW`: what was judged, and how it was asked. */
@@ -50,7 +55,9 @@ export function askedDigest(item: EvaluationItem, options: AskOptions): string {
   const { votes, temperature, seed, greedy, meta } = options;
   const panelLimit = item.panelLimit ?? options.panelLimit;
   const texts = digest([item.query, item.responses, item.reference]);
-  return `${texts}-${digest([votes, temperature, seed, panelLimit, greedy, meta])}`;
+  const how: unknown[] = [votes, temperature, seed, panelLimit, greedy, meta];
+  if (options.split) how.push({ split: options.split });
+  return `${texts}-${digest(how)}`;
 }
 
 /** Whether both were about the same texts, however they were asked. */
@@ -94,6 +101,7 @@ export function renderAskedItem(asked: AskedItem, item: EvaluationItem): string 
     meta_rm: asked.metaRm,
     ...(asked.refused === null ? {} : { refused: asked.refused }),
     ...(asked.deterministic === true ? { deterministic: true } : {}),
+    ...(asked.tokens === undefined ? {} : { tokens: asked.tokens }),
   });
 }
 
@@ -106,6 +114,7 @@ export function parseAskedItem(line: string): AskedItem {
     throw invalid("asked", "is missing: these votes were not recorded by covote eval");
   const extras = value.votes as { layer?: unknown; principles?: unknown }[];
   const isRefused = typeof refused === "string";
+  const tokens = tokenUseOf(value.tokens);
   return {
     item: recorded.item,
     asked,
@@ -124,6 +133,7 @@ export function parseAskedItem(line: string): AskedItem {
     greedy: greedyOf(greedy),
     refused: isRefused ? refused : null,
     ...(value.deterministic === true ? { deterministic: true } : {}),
+    ...(tokens === undefined ? {} : { tokens }),
   };
 }
 
