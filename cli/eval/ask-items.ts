@@ -12,7 +12,9 @@ import { seedFrom } from "../../lib/core/random.js";
 import type { AskedItem, AskedVote, AskOptions } from "../../lib/evaluation/asked-votes.js";
 import type { Answer, ItemJudge } from "../../lib/evaluation/item-judge.js";
 import type { EvaluationItem } from "../../lib/evaluation/items.js";
+import { noTokens, type TokenUse } from "../../lib/evaluation/token-use.js";
 import { judgingLimits } from "../../lib/grm/limits.js";
+import { PrinciplesSource } from "../../lib/wire/gen/covote/v1/common.js";
 import { JudgingOptions, type Judgment, type VoteRecord } from "../../lib/wire/gen/covote/v1/reward.js";
 import { fromWireNullReason } from "../../lib/wire/null-reason.js";
 import type { RewardClient, Scored } from "../score/ask.js";
@@ -68,7 +70,7 @@ async function askService(
   const { votes, meta, temperature } = plan;
   // Its own seed for each item: with one for all, every item would be judged by the same throws of the dice.
   const seed = seedFrom("eval", plan.seed, digest);
-  const common = { seed, deadlineMs, panelLimit: panelLimitOf(item, plan) };
+  const common = { seed, deadlineMs, panelLimit: panelLimitOf(item, plan), split: plan.split ?? 0 };
   const { id, query, responses, reference } = item;
   const task = { id, query, responses, ...(reference === null ? {} : { reference }) };
   const refused = (reason: string): Answer => ({
@@ -111,6 +113,7 @@ async function askService(
       votes: askedVotes(judgment, item.models !== null),
       greedy: greedy === null ? [] : askedVotes(greedy.judgment as Judgment, false),
       refused: null,
+      tokens: tokensOf(judgment),
     };
     return { t: "asked", asked, whole: !sampled.outcome.partial && greedy?.outcome.partial !== true };
   } catch (thrown) {
@@ -120,6 +123,19 @@ async function askService(
       return { t: "failed", reason: error.message };
     throw error;
   }
+}
+
+function tokensOf({ votes }: Judgment): TokenUse {
+  const use = { ...noTokens, votes: votes.length };
+  for (const { cost, principlesSource } of votes) {
+    use.prompt += cost?.promptTokens ?? 0;
+    use.cached += cost?.cachedTokens ?? 0;
+    use.completion += cost?.completionTokens ?? 0;
+    if (principlesSource === PrinciplesSource.REUSED) use.reused++;
+    if (principlesSource === PrinciplesSource.DRAWN) use.drawn++;
+    if (principlesSource === PrinciplesSource.FALLBACK) use.fallback++;
+  }
+  return use;
 }
 
 /** All responses in one panel where the judge can show so many. */

@@ -14,6 +14,7 @@ export interface EvalFlags extends ConfigFlags {
   format: string;
   limit?: string;
   panelLimit?: string;
+  split?: string;
   deadline: string;
   concurrency: string;
   record?: string;
@@ -41,6 +42,8 @@ export interface EvalPlan {
   /** Records of each benchmark at most. */
   limit: number | null;
   panelLimit: number | null;
+  /** Sets of principles drawn apart per query; 0: votes write their own. */
+  split: number;
   deadlineMs: number;
   concurrency: number;
   weakness: { loser: string; winner: string } | null;
@@ -81,6 +84,7 @@ export function planOf(flags: EvalFlags): EvalPlan {
         least: 1,
         most: judgingLimits.panelLimit,
       }) ?? null,
+    split: numberFlag("--split", flags.split, { whole: true, least: 0, most: judgingLimits.split }) ?? 0,
     deadlineMs: numberFlag("--deadline", flags.deadline, {
       whole: true,
       least: 1,
