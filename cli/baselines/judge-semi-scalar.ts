@@ -5,6 +5,7 @@
 import { seedFrom } from "../../lib/core/random.js";
 import { openLlamaEngine } from "../../lib/engine/llama.js";
 import type { AskedVote } from "../../lib/evaluation/asked-votes.js";
+import type { JudgedInput } from "../../lib/grm/judgment.js";
 import { critiqued, critiqueOf, inputOf } from "./conversations.js";
 import { openEngines } from "./engines.js";
 import type { Voter } from "./judge.js";
@@ -27,8 +28,18 @@ export async function openSemiScalar({ folder, grammar, threads }: VoterOptions)
       // The votes on an item share prompts, and so engines.
       const [critic, scorer] = [critics.next(), scorers.next()];
       const inputs = item.responses.map((response) => inputOf(item, [response]));
+      // Votes often write the same critique of a response: it is read once.
+      const known = new Map<string, Promise<number>>();
+      const scalarOf = (response: number, critique: string): Promise<number> => {
+        const key = `${response} ${critique}`;
+        const conversation = critiqued(grammar, inputs[response] as JudgedInput, critique);
+        const scalar =
+          known.get(key) ?? scoresOf(scorer, [conversation], signal).then(([first]) => first as number);
+        known.set(key, scalar);
+        return scalar;
+      };
       const layers = Array.from({ length: votes }, async (_, vote): Promise<Omit<AskedVote, "id">> => {
-        const critiques = await Promise.all(
+        const scores = await Promise.all(
           inputs.map(async (input, response) => {
             const { text } = await critic.generate(
               {
@@ -38,10 +49,9 @@ export async function openSemiScalar({ folder, grammar, threads }: VoterOptions)
               },
               { signal },
             );
-            return critiqued(grammar, input, critiqueOf(grammar, text, 1));
+            return scalarOf(response, critiqueOf(grammar, text, 1));
           }),
         );
-        const scores = await scoresOf(scorer, critiques, signal);
         return { order: scores.map((_, index) => index), scores, layer: `0:${vote}`, principles: "" };
       });
       return Promise.all(layers);
