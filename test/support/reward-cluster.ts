@@ -117,7 +117,10 @@ export async function openRewardCluster(options: RewardClusterOptions): Promise<
       metrics: createMetrics({ service: "vote-aggregator" }),
     },
     {
-      judge: { maxInFlight: 64, ballotPatienceMs: 5000, maxPanel: 4, ...options.judge },
+      judge: {
+        ...{ maxInFlight: 64, ballotPatienceMs: 5000, maxPanel: 4, scoresSteps: grammar.scoresSteps },
+        ...options.judge,
+      },
       meta: { batch: 16, lingerMs: 1, patienceMs: 1000 },
       rollouts: { concurrency: 64, votesPerBallot: 2, grammar },
       defaults: { ...defaults, ...options.defaults },
