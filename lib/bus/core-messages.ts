@@ -6,9 +6,7 @@
  */
 import {
   Empty,
-  headers,
   type Msg,
-  type MsgHdrs,
   type NatsConnection,
   type Subscription as NatsSubscription,
 } from "@nats-io/transport-node";
@@ -18,6 +16,7 @@ import { CovoteError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
 import type { Bus, BusEvent, MessageMeta, Subscription } from "./bus.js";
 import type { Link } from "./link.js";
+import { messageHeaders } from "./message-headers.js";
 import { errorFromHeaders, errorHeaders, fromNats } from "./nats-errors.js";
 
 export const traceparentHeader = "traceparent";
@@ -82,7 +81,7 @@ export function createCoreMessages(
       try {
         const { traceparent = "", reply } = opts ?? {};
         nc.publish(subject, data, {
-          ...(traceparent === "" ? {} : { headers: withTrace(traceparent) }),
+          ...(traceparent === "" ? {} : { headers: messageHeaders({ [traceparentHeader]: traceparent }) }),
           ...(reply === undefined ? {} : { reply }),
         });
       } catch (cause) {
@@ -103,8 +102,10 @@ export function createCoreMessages(
       const untilMs = clock.now() + opts.timeoutMs;
       if (!link.connected()) await link.whenConnected(what, opts.timeoutMs, opts.signal);
       const timeout = Math.max(1, Math.ceil(untilMs - clock.now()));
-      const head = withTrace(opts.traceparent ?? "");
-      head.set(deadlineHeader, String(Math.floor(untilMs)));
+      const head = messageHeaders({
+        [traceparentHeader]: opts.traceparent,
+        [deadlineHeader]: String(Math.floor(untilMs)),
+      });
       const answer = link
         .unlessLost(what, nc.request(subject, data, { timeout, headers: head }))
         .catch((cause: unknown) => {
@@ -187,12 +188,6 @@ class MetaOnDemand implements MessageMeta {
     const deadlineAtMs = Number(this.#msg.headers?.get(deadlineHeader) || Number.NaN);
     return Number.isFinite(deadlineAtMs) ? deadlineAtMs : undefined;
   }
-}
-
-function withTrace(traceparent: string): MsgHdrs {
-  const out = headers();
-  if (traceparent !== "") out.set(traceparentHeader, traceparent);
-  return out;
 }
 
 /** Kept free for headers, which count: ids, trace, and what a dead letter says about its item. Bytes. */

@@ -4,7 +4,7 @@
  * A lost answer is asked for again with the same id until the deadline, so a duplicate is dropped by the
  * server and not queued twice. A full queue refuses at once: the caller knows best whether to wait.
  */
-import { headers, type NatsConnection } from "@nats-io/transport-node";
+import type { NatsConnection } from "@nats-io/transport-node";
 import { backoffMs } from "../core/backoff.js";
 import type { Clock } from "../core/clock.js";
 import { CovoteError, invalid } from "../core/errors.js";
@@ -12,7 +12,9 @@ import type { Random } from "../core/random.js";
 import type { EnqueueOptions } from "./bus.js";
 import { checkSize, traceparentHeader } from "./core-messages.js";
 import type { Link } from "./link.js";
-import { fromJetStream, fromNats } from "./nats-errors.js";
+import { messageHeaders } from "./message-headers.js";
+import { fromNats } from "./nats-errors.js";
+import { publishAcknowledged } from "./publish-acknowledged.js";
 
 export const messageIdHeader = "Nats-Msg-Id";
 
@@ -31,12 +33,6 @@ const attemptMs = 5000;
 const retryPause = { baseMs: 50, maxMs: 1000 };
 const idPattern = /^[\x20-\x7e]{1,256}$/;
 
-interface Acknowledgement {
-  seq?: number;
-  duplicate?: boolean;
-  error?: { code: number; err_code: number; description: string };
-}
-
 export interface PublisherOptions {
   nc: NatsConnection;
   clock: Clock;
@@ -48,7 +44,6 @@ export interface PublisherOptions {
 
 export function createJetStreamPublisher(options: PublisherOptions): JetStreamPublisher {
   const { nc, clock, random, link } = options;
-  const decoder = new TextDecoder();
 
   const attempt = async (
     what: string,
@@ -57,19 +52,17 @@ export function createJetStreamPublisher(options: PublisherOptions): JetStreamPu
     opts: EnqueueOptions & { extraHeaders?: Record<string, string> },
     timeoutMs: number,
   ): Promise<{ duplicate: boolean }> => {
-    const head = headers();
-    head.set(messageIdHeader, opts.id);
-    if (opts.traceparent !== undefined && opts.traceparent !== "") {
-      head.set(traceparentHeader, opts.traceparent);
-    }
-    for (const [key, value] of Object.entries(opts.extraHeaders ?? {})) head.set(key, value);
+    const head = messageHeaders({
+      [messageIdHeader]: opts.id,
+      [traceparentHeader]: opts.traceparent,
+      ...opts.extraHeaders,
+    });
     const untilMs = clock.now() + timeoutMs;
     if (!link.connected()) await link.whenConnected(what, timeoutMs, opts.signal);
     const timeout = Math.max(1, Math.ceil(untilMs - clock.now()));
-    const answer = await link.unlessLost(what, nc.request(subject, data, { timeout, headers: head }));
-    const ack = JSON.parse(decoder.decode(answer.data)) as Acknowledgement;
-    if (ack.error !== undefined) throw fromJetStream(what, ack.error.err_code, ack.error.description);
-    return { duplicate: ack.duplicate === true };
+    const stored = publishAcknowledged(nc, what, subject, data, { timeout, headers: head });
+    const { duplicate } = await link.unlessLost(what, stored);
+    return { duplicate };
   };
 
   return {

@@ -4,7 +4,9 @@ import { type KV, Kvm, type KvWatchEntry } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { CovoteError, invalid } from "../core/errors.js";
 import type { KeyValue } from "./bus.js";
+import { messageHeaders } from "./message-headers.js";
 import { fromNats, isWrongSequence } from "./nats-errors.js";
+import { publishAcknowledged } from "./publish-acknowledged.js";
 import { type BucketName, buckets } from "./queues.js";
 import type { Subjects } from "./subjects.js";
 
@@ -20,10 +22,14 @@ export interface KeyValueOptions {
 
 const keyPattern = /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/;
 const maxKeyLength = 512;
+/** Milliseconds; what the client gives all others. */
+const createMs = 5000;
+const neverWritten = messageHeaders({ "Nats-Expected-Last-Subject-Sequence": "0" });
 
 export async function openKeyValue(opts: KeyValueOptions): Promise<KeyValue> {
   const { bucket } = opts;
   const kv = await openBucket(opts);
+  const prefix = `$KV.${opts.subjects.resource(bucket)}`;
   const call = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
     try {
       return await work();
@@ -42,6 +48,15 @@ export async function openKeyValue(opts: KeyValueOptions): Promise<KeyValue> {
     put: async (key, value) => call(named(key), () => kv.put(key, value)),
     create: async (key, value) => {
       const what = named(key);
+      const subject = `${prefix}.${key}`;
+      const options = { headers: neverWritten, timeout: createMs };
+      try {
+        return (await publishAcknowledged(opts.nc, what, subject, value, options)).seq;
+      } catch (thrown) {
+        const error = fromNats(what, thrown);
+        if (error.code !== "failed_precondition") throw error;
+      }
+      // It was written before, but may have been deleted since: the client looks.
       try {
         return await kv.create(key, value);
       } catch (cause) {

@@ -93,6 +93,7 @@ export function fromJetStream(what: string, code: number, description: string, c
     case jsCode.noMessageFound:
       return new CovoteError("not_found", `${what}: ${description}`, detail);
     case jsCode.wrongLastSequence:
+    case jsCode.wrongLastSequenceUnknown:
       return new CovoteError("failed_precondition", `${what}: ${description}`, detail);
     case jsCode.notEnabled:
     case jsCode.notEnabledForAccount:

@@ -1,18 +1,19 @@
 /**
- * The NATS client's connection over TCP, without two things that cost more than the messages they belong to, and
- * with a reason that it forgets.
+ * The NATS client's connection over TCP, without what costs more than the messages it belongs to, and with a reason
+ * that it forgets.
  *
  * - The client hands over what it has at the next microtask, so a turn of the event loop in which several
  *   things happen ends in several writes. Here the socket is corked at the first write of a turn and uncorked
  *   at its end: one write, in the same order.
- * - The client ends each request that was answered with an error that nobody sees, and its stack trace.
+ * - Requests are those of nats-requests.ts.
  * - With TLS 1.3 a server refuses a client's certificate after the handshake. The client then waits until its time is
  *   over and says no more than that; here the error has the socket's last one as its cause.
  */
-import { NatsConnectionImpl, RequestOne, setTransportFactory } from "@nats-io/nats-core/internal";
+import { NatsConnectionImpl, setTransportFactory } from "@nats-io/nats-core/internal";
 import type { NatsConnection, NodeConnectionOptions } from "@nats-io/transport-node";
 // The client keeps its transport to itself; the versions of both packages are pinned.
 import { NodeTransport, nodeResolveHost } from "@nats-io/transport-node/lib/node_transport.js";
+import { requestCheaply } from "./nats-requests.js";
 
 class TurnwiseTransport extends NodeTransport {
   #corked = false;
@@ -57,19 +58,6 @@ export async function connectTurnwise(options: NodeConnectionOptions): Promise<N
   const nc = await NatsConnectionImpl.connect(options).catch((cause: Error) => {
     throw lost === undefined ? cause : new Error(cause.message, { cause: lost });
   });
-  const { muxSubscriptions } = (nc as NatsConnectionImpl).protocol;
-  const add = muxSubscriptions.add.bind(muxSubscriptions);
-  muxSubscriptions.add = (request) => {
-    if (request instanceof RequestOne) endQuietly(request);
-    add(request);
-  };
+  requestCheaply(nc as NatsConnectionImpl);
   return nc;
-}
-
-const over = new Error("the request is over");
-
-function endQuietly(request: RequestOne): void {
-  const cancel = request.cancel.bind(request);
-  // By then the answer has been handed on, and the error goes nowhere.
-  request.cancel = (cause = over) => cancel(cause);
 }
