@@ -92,7 +92,7 @@ describe("score input: a damaged line is named, and nothing is judged", () => {
     [
       "a response that is no text",
       '{"query":"q","responses":["a",3]}',
-      "f:2: responses[1]: must be text, got 3",
+      'f:2: responses[1]: must be text or {"steps": [text, …]}, got 3',
     ],
     [
       "too many responses",
@@ -145,4 +145,25 @@ describe("score input: flags are named as flags", () => {
   ])("%#", (query, responses, message) => {
     expect(() => taskOfFlags({ query, responses })).toThrow(message);
   });
+});
+
+test("score input: a response may be given as steps, in a line and by flags", async () => {
+  const [task] = await read('{"query":"q","responses":["a",{"steps":["b","c"]}]}');
+  expect(task).toMatchObject({ responses: ["a", ""], steps: [null, ["b", "c"]] });
+  expect((await read('{"query":"q","responses":["a"]}'))[0]).not.toHaveProperty("steps");
+  expect(taskOfFlags({ query: "q", responses: ["a"], steps: ["b", "c"] })).toMatchObject({
+    responses: ["a", ""],
+    steps: [null, ["b", "c"]],
+  });
+  expect(() => taskOfFlags({ query: "q", responses: [], steps: ["b", " "] })).toThrow("--step 2: is blank");
+});
+
+test.each([
+  ['{"steps":["b"],"text":"a"}', 'f:1: responses[0]: must be text or {"steps": [text, …]}'],
+  ['{"steps":"b"}', 'f:1: responses[0]: must be text or {"steps": [text, …]}'],
+  ['{"steps":["b",1]}', 'f:1: responses[0]: must be text or {"steps": [text, …]}'],
+  ['{"steps":[]}', "f:1: responses[0].steps: is empty"],
+  ['{"steps":["b",""]}', "f:1: responses[0].steps[1]: is blank"],
+])("score input: %s is no response", async (response, message) => {
+  expect(await refusal(read(`{"query":"q","responses":[${response}]}`))).toContain(message);
 });

@@ -190,3 +190,46 @@ test("score, for machines: null stays null, with its reason; failed votes have n
     ],
   });
 });
+
+describe("score, of a response given as steps", () => {
+  const answer = (): Scored => {
+    const given = scored(
+      [{ ...reward(7), steps: { rewards: [reward(9), reward(undefined)] } }, reward(4)],
+      [
+        vote("a", {
+          ...{ order: [0, 0, 0, 1], steps: [1, 2, 0, 0], scores: [9, 3, 7, 4] },
+          ...{ principlesSource: PrinciplesSource.REUSED, principlesKey: "5ca1ab1e" },
+        }),
+      ],
+      ["", "a card"],
+    );
+    return {
+      ...given,
+      task: { ...given.task, steps: [["first", "second"], null] },
+      outcome: { ...given.outcome, stepForm: StepForm.STEP },
+    };
+  };
+
+  test("each step has its row below the whole, and each vote says which score is whose", () => {
+    const text = shown(answer());
+    expect(text).toMatch(/^ {4}1 {2}7\.00 .* first second$/m);
+    expect(text).toMatch(/^ {2}1\.1 {2}9\.00 .* first$/m);
+    expect(text).toMatch(/^ {2}1\.2 {2}null .* second$/m);
+    expect(text).toMatch(/^ {4}2 {2}4\.00 .* a card$/m);
+    expect(text).toContain("1.1:9 1.2:3 1:7 2:4");
+  });
+
+  test("machines are told the rewards of steps and what they are about, and where principles came from", () => {
+    const [whole, other] = (scoredForMachines(answer()) as { rewards: object[] }).rewards;
+    expect(whole).toMatchObject({
+      value: 7,
+      steps: [{ value: 9 }, { value: null, null_reason: "unparsable" }],
+    });
+    expect(other).not.toHaveProperty("steps");
+    expect(scoredForMachines(answer())).toMatchObject({
+      step_form: "step",
+      votes: [{ steps: [1, 2, 0, 0], principles_source: "reused", principles_key: "5ca1ab1e" }],
+    });
+    expect(scoredForMachines(scored([reward(7)], [vote("a")]))).not.toHaveProperty("step_form");
+  });
+});

@@ -83,3 +83,34 @@ test("limits: bytes that are not UTF-8 are refused, not replaced", () => {
   expect(decodeUtf8("line", new TextEncoder().encode("größe"))).toBe("größe");
   expect(() => decodeUtf8("line", Uint8Array.of(0x66, 0xff))).toThrow("line: is not UTF-8");
 });
+
+test("limits: a response is text or steps, none of them blank, and steps count as responses do", () => {
+  const stepped = (...steps: (string[] | null)[]): CheckedRequest => request({ responses: ["", ""], steps });
+  checkScoreRequest(stepped(["a", "b"], null));
+  checkScoreRequest(stepped(null, null));
+  checkScoreRequest(request({ steps: null }));
+  const many = (count: number): string[] => Array.from({ length: count }, () => "a");
+  checkScoreRequest(stepped(many(254), null));
+  for (const [bad, message] of [
+    [stepped([], null), "responses[0].steps: is empty; give at least one step, or the response as text"],
+    [stepped(null, ["a", " \n"]), "responses[1].steps[1]: is blank; leave it out"],
+    [request({ steps: [["a"], null] }), "responses[0]: has text and steps; give one or the other"],
+    [stepped(many(200), many(55)), "responses: at most 256 responses and steps in one request, got 257"],
+    [stepped([7 as unknown as string], null), "responses[0].steps[0]: must be text, got number"],
+    [
+      stepped(["x".repeat(1024 * 1024 + 1)], null),
+      "responses[0].steps[0]: is 1048577 bytes long, more than 1048576",
+    ],
+    [request({ options: { split: 17 } }), "options.split: must be a whole number within 0 to 16, got 17"],
+  ] as const) {
+    expect(refusal(() => checkScoreRequest(bad)).message).toBe(message);
+  }
+});
+
+test("limits: steps count towards the size of the request", () => {
+  const large = "x".repeat(1024 * 1024);
+  const steps = [Array.from({ length: 9 }, () => large), null];
+  expect(refusal(() => checkScoreRequest(request({ responses: ["", ""], steps }))).message).toMatch(
+    /^responses: query and responses are \d+ bytes, more than 8388608$/,
+  );
+});

@@ -244,3 +244,17 @@ test("tally: the sum of k scores of 1 to 10 lies within k to 10k, and the reward
     }),
   );
 });
+
+test("tally: where kinds are told, only those of one kind are compared in the agreement", () => {
+  // Two wholes (0, 1) whose order the votes agree on, and a step (2) on which they do not.
+  const votes = [
+    { id: "a", order: [0, 1, 2], scores: [9, 2, 1] },
+    { id: "b", order: [0, 1, 2], scores: [8, 3, 10] },
+  ];
+  const agreements = (kinds?: readonly number[]): number[] =>
+    tally(votes, { responses: 3, metaKeep: null, ...(kinds === undefined ? {} : { kinds }) }).rewards.map(
+      (reward) => reward.agreement ?? Number.NaN,
+    );
+  expect(agreements()).toEqual([0.75, 0.75, 0.5]);
+  expect(agreements([0, 0, 1])).toEqual([1, 1, 1]);
+});
