@@ -29,9 +29,8 @@ export async function trainPairwise(context: TrainingContext): Promise<Trained> 
   const trained = await trainHead(context, items, (trainer, batch, options) =>
     trainer.stepBinary(
       batch.flatMap(comparisons).map(({ tokenIds, target }) => {
-        return { tokenIds, target, firstRead: tokenIds.length - 1, logprobs: null };
+        return { tokenIds, target, readings: [] };
       }),
-      { last: 1, every: 0, likelihood: 0 },
       options,
     ),
   );

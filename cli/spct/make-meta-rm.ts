@@ -13,9 +13,9 @@ import type { CovoteConfig } from "../../lib/host/covote-config.js";
 import { openCheckpoint } from "../../lib/llama/checkpoint.js";
 import { createTokenizer } from "../../lib/llama/tokenizer.js";
 import { type MetaExample, type MetaLabels, metaLabels } from "../../lib/spct/meta-labels.js";
-import { softTargets } from "../../lib/spct/soft-targets.js";
+import { peerGaps, peerTargets } from "../../lib/spct/peer-targets.js";
 import { openLlamaScalarTrainer } from "../../lib/trainer/llama-scalar.js";
-import type { ScalarTrainer } from "../../lib/trainer/scalar.js";
+import type { RatedSequence, Reading, ScalarTrainer } from "../../lib/trainer/scalar.js";
 import { collectPanels } from "./collect-panels.js";
 import { type JudgedGroup, readGroups } from "./judged-groups.js";
 import { type JudgingServices, openJudgingServices } from "./judging-services.js";
@@ -23,7 +23,7 @@ import { type MetaRmFigures, measureMetaRm } from "./measure-meta-rm.js";
 import type { MetaRmFolder, MetaRmJob } from "./meta-rm-folder.js";
 import { demoItems, fileItems, type ItemSource, isDemo, splitItems } from "./panels.js";
 import { type RatedJudgment, rateable } from "./rated-examples.js";
-import { type MetaRmRecipe, type MetaRmStep, type TargetedJudgment, trainMetaRm } from "./train-meta-rm.js";
+import { type MetaRmRecipe, type MetaRmStep, trainMetaRm } from "./train-meta-rm.js";
 
 export type MetaRmProgress =
   | { t: "collecting"; what: "training" | "held-out"; done: number; total: number }
@@ -106,7 +106,7 @@ export async function makeMetaRm(options: MakeMetaRmOptions): Promise<MadeMetaRm
   try {
     const steps = await trainMetaRm({
       trainer,
-      examples: targeted(examples, job),
+      examples: sequences(examples, job),
       recipe: recipeOf(job),
       seed: job.seed,
       folder: folder.path,
@@ -128,34 +128,45 @@ export async function makeMetaRm(options: MakeMetaRmOptions): Promise<MadeMetaRm
   }
 }
 
-function recipeOf({ steps, batch, learningRate, tokenLikelihood }: MetaRmJob): MetaRmRecipe {
-  return {
-    ...{ steps, batch, learningRate },
-    warmupSteps: 20,
-    loss: { last: 1, every: 0, likelihood: tokenLikelihood },
-  };
+function recipeOf({ steps, batch, learningRate }: MetaRmJob): MetaRmRecipe {
+  return { steps, batch, learningRate, warmupSteps: 20 };
 }
 
-/** Of mixed targets: how sure a label is, as a logit. */
+/** How sure a label is, as a logit, where peers have a say. */
 const labelLogit = 0.7;
 
-/** Labels as they are, or mixed with how likely the author of a judgment found its analysis. */
-function targeted(
+/** How much more the scores count than the tokens before them, of what is read on the way. */
+const scoresWeight = 2;
+
+/**
+ * Labels, mixed with what the panel's other judgments say; and on the way to them how likely the author found each
+ * token, and at each score how far above it the others are. What was said at a single token tells slips from
+ * sound analysis, and the scores are where they add up.
+ */
+function sequences(
   examples: readonly MetaExample<RatedJudgment>[],
-  { likelihood }: MetaRmJob,
-): TargetedJudgment[] {
-  if (likelihood === 0) return [...examples];
+  { peers, readings }: MetaRmJob,
+): RatedSequence[] {
   const panels = new Map<JudgedGroup, number>();
   for (const { judgment } of examples) panels.set(judgment.group, panels.get(judgment.group) ?? panels.size);
-  const targets = softTargets(
-    examples.map(({ judgment, target }) => ({
-      right: target === 1,
-      logprob: judgment.critiqueLogprob,
-      panel: panels.get(judgment.group) ?? 0,
-    })),
-    { right: labelLogit, likelihood },
-  );
-  return examples.map(({ judgment }, i) => ({ judgment, target: targets[i] as number }));
+  const judged = examples.map(({ judgment, target }) => ({
+    right: target === 1,
+    scores: judgment.judgment.scores,
+    panel: panels.get(judgment.group) ?? 0,
+  }));
+  const targets = peerTargets(judged, { right: peers > 0 ? labelLogit : Infinity, peers });
+  const gaps = peerGaps(judged);
+  return examples.map(({ judgment: { tokenIds, logprobs, scoreEnds } }, i) => {
+    const likelihood = logprobs.map((each) => ({ ...each, weight: readings / logprobs.length }));
+    const ends = peers > 0 ? (scoreEnds ?? []) : [];
+    const scores = (gaps[i] ?? []).flatMap((gap, r): Reading[] => {
+      const at = ends[r];
+      if (at === undefined || at >= tokenIds.length - 1) return [];
+      return [{ at, value: peers * gap, weight: (scoresWeight * readings) / ends.length }];
+    });
+    const all = readings > 0 ? [...likelihood, ...scores] : [];
+    return { tokenIds, target: targets[i] as number, readings: all };
+  });
 }
 
 /** `check` looks at the training judgments before the others are collected. */

@@ -28,10 +28,10 @@ export interface MetaRmJob {
   steps: number;
   batch: number;
   learningRate: number;
-  /** Weight of how likely the author found its analysis, in the targets; 0: labels alone. */
-  likelihood: number;
-  /** Weight of the loss that learns the likelihood of single tokens beside them. */
-  tokenLikelihood: number;
+  /** What a point of the peers' scores adds to a target's logit; 0: labels alone. */
+  peers: number;
+  /** Weight of what is learned on the way to the targets, token by token; 0: nothing. */
+  readings: number;
   seed: number;
   grammar: string;
 }

@@ -41,8 +41,8 @@ interface MetaRmFlags extends ConfigFlags {
   steps: string;
   batch: string;
   learningRate: string;
-  likelihood: string;
-  tokenLikelihood: string;
+  peers: string;
+  readings: string;
   seed?: string;
   json?: boolean;
 }
@@ -69,24 +69,20 @@ export function metaRmCommand(terminal: Terminal): Command {
     .option("--resume <folder>", "go on with an interrupted one")
     .option("--heldout <data>", "preferences to measure on (default: a tenth of the data)")
     .option("--trajectories <file>", "also learn from judgments collected before, a trajectories.jsonl")
-    .option("--samples <count>", "judgments of each item to learn from", "3")
+    .option("--samples <count>", "judgments of each item to learn from", "6")
     .option("--votes <count>", "votes on each held-out item (k)", "8")
-    .option("--items <count>", "most items to learn from", "9000")
+    .option("--items <count>", "most items to learn from", "4500")
     .option("--heldout-items <count>", "most held-out items", "1000")
     .option("--extra-layers <count>", "new layers on top of a base without a scalar head", "3")
     .option("--steps <count>", "optimiser steps", "700")
     .option("--batch <count>", "judgments per step", "64")
     .option("--learning-rate <rate>", "highest learning rate", "0.0015")
     .option(
-      "--likelihood <weight>",
-      "mix into the targets how likely the reward model found its analysis, per nat; 0: right or wrong alone",
+      "--peers <weight>",
+      "mix into the targets what the panel's other judgments say, per point of score; 0: right or wrong alone",
       "0.5",
     )
-    .option(
-      "--token-likelihood <weight>",
-      "weight of learning the likelihood of single tokens beside the targets",
-      "3",
-    )
+    .option("--readings <weight>", "weight of what is learned about single tokens and scores on the way", "1")
     .option("--seed <number>", "seed of everything random")
     .option("--json", "print the summary as one JSON object, nothing else")
     .addHelpText("after", help)
@@ -198,8 +194,8 @@ function jobOf(
     steps: whole("--steps", flags.steps, 1, 10_000_000),
     batch: whole("--batch", flags.batch, 1, 4096),
     learningRate,
-    likelihood: number("--likelihood", flags.likelihood, 0, 100),
-    tokenLikelihood: number("--token-likelihood", flags.tokenLikelihood, 0, 100),
+    peers: number("--peers", flags.peers, 0, 100),
+    readings: number("--readings", flags.readings, 0, 100),
     seed: config.run.seed,
     grammar: config.grm.grammar,
   };

@@ -11,10 +11,10 @@ export interface RatedJudgment extends Trajectory {
   group: JudgedGroup;
   judgment: CollectedJudgment;
   tokenIds: number[];
-  /** Index of the judgment's first token. */
-  firstRead: number;
-  /** What its author gave the tokens of the analysis, summed, in nats; null when that is not known. */
-  critiqueLogprob: number | null;
+  /** What its author gave the tokens before the scores, by their index in `tokenIds`; empty when not known. */
+  logprobs: readonly { at: number; value: number }[];
+  /** Where each score ends, in the order shown: indices into `tokenIds`; null when they are not found. */
+  scoreEnds: readonly number[] | null;
 }
 
 export interface RatedJudgments {
@@ -36,9 +36,13 @@ export function rateable(
         tooLong++;
         return [];
       }
-      const critiqueLogprob = logprobOfCritique(judgment, group.panel, grammar, tokenizer);
       const { verdict } = judgment;
-      return [{ group, judgment, tokenIds, firstRead, critiqueLogprob, verdict, hinted: false }];
+      const scoreEnds = endsOfScores(judgment, tokenizer)?.map((token) => firstRead + token) ?? null;
+      const tokens = Math.min(scoreEnds?.[0] ?? tokenIds.length, tokenIds.length - 1) - firstRead;
+      const logprobs = (judgment.logprobs ?? [])
+        .slice(0, Math.max(0, tokens))
+        .map((value, k) => ({ at: firstRead + k, value }));
+      return [{ group, judgment, tokenIds, logprobs, scoreEnds, verdict, hinted: false }];
     }),
   );
   return { rated, tooLong };
@@ -69,19 +73,18 @@ function metaTokens(
 }
 
 /**
- * The analysis is found among the tokens by what stands before it: exact where words are tokens, and to a token or
- * so elsewhere.
+ * The scores are the last numbers of the text that say them. Token indices are found by what stands before: exact
+ * where words are tokens, and to a token or so elsewhere.
  */
-function logprobOfCritique(
-  { text, logprobs }: CollectedJudgment,
-  { responses }: ShownPanel,
-  grammar: Grammar,
-  tokenizer: LlamaTokenizer,
-): number | null {
-  const { critique } = grammar.parse(text, responses.length);
-  const start = text.indexOf(critique);
-  if (logprobs === null || critique === "" || start < 0) return null;
-  const tokens = (to: number): number => tokenizer.encode(text.slice(0, to)).length;
-  const inside = logprobs.slice(tokens(start), tokens(start + critique.length));
-  return inside.length === 0 ? null : inside.reduce((sum, logprob) => sum + logprob, 0);
+function endsOfScores({ text, scores }: CollectedJudgment, tokenizer: LlamaTokenizer): number[] | null {
+  if (scores === null) return null;
+  const numbers = [...text.matchAll(/-?\d+(?:\.\d+)?/g)];
+  for (let from = numbers.length - scores.length; from >= 0; from--) {
+    const found = numbers.slice(from, from + scores.length);
+    if (!found.every(([number], i) => Number(number) === scores[i])) continue;
+    return found.map(
+      ({ index, 0: number }) => tokenizer.encode(text.slice(0, index + number.length)).length - 1,
+    );
+  }
+  return null;
 }

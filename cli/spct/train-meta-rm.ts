@@ -11,8 +11,7 @@ import { join } from "node:path";
 import { CovoteError } from "../../lib/core/errors.js";
 import { createRandom, seedFrom } from "../../lib/core/random.js";
 import { learningRateAt } from "../../lib/grpo/schedule.js";
-import type { ScalarLoss, ScalarTrainer } from "../../lib/trainer/scalar.js";
-import type { RatedJudgment } from "./rated-examples.js";
+import type { RatedSequence, ScalarTrainer } from "../../lib/trainer/scalar.js";
 
 export interface MetaRmRecipe {
   steps: number;
@@ -21,7 +20,6 @@ export interface MetaRmRecipe {
   /** Highest learning rate; reached after `warmupSteps`, then falling in a line to a fiftieth. */
   learningRate: number;
   warmupSteps: number;
-  loss: ScalarLoss;
 }
 
 export interface MetaRmStep {
@@ -30,20 +28,14 @@ export interface MetaRmStep {
   steps: number;
   loss: number;
   accuracy: number;
-  likelihood_loss: number;
+  readings_loss: number;
   grad_norm: number;
   learning_rate: number;
 }
 
-export interface TargetedJudgment {
-  judgment: RatedJudgment;
-  /** 0..1. */
-  target: number;
-}
-
 export interface TrainMetaRmOptions {
   trainer: ScalarTrainer;
-  examples: readonly TargetedJudgment[];
+  examples: readonly RatedSequence[];
   recipe: MetaRmRecipe;
   seed: number;
   /** Holds `state/` and `metrics.jsonl`. */
@@ -75,19 +67,10 @@ export async function trainMetaRm(options: TrainMetaRmOptions): Promise<MetaRmSt
       decay: "linear",
       floor: 0.02,
     });
-    const report = await trainer.stepBinary(
-      batch.map(({ judgment: { tokenIds, firstRead, judgment }, target }) => ({
-        tokenIds,
-        firstRead,
-        target,
-        logprobs: withinOf(judgment.logprobs, tokenIds.length - firstRead),
-      })),
-      recipe.loss,
-      { learningRate, maxGradNorm: 2, weightDecay: 0.01 },
-    );
-    const { loss = 0, accuracy = 0, likelihood_loss = 0, grad_norm = 0 } = report.metrics;
+    const report = await trainer.stepBinary(batch, { learningRate, maxGradNorm: 2, weightDecay: 0.01 });
+    const { loss = 0, accuracy = 0, readings_loss = 0, grad_norm = 0 } = report.metrics;
     const step: MetaRmStep = {
-      ...{ step: report.step, steps, loss, accuracy, likelihood_loss, grad_norm },
+      ...{ step: report.step, steps, loss, accuracy, readings_loss, grad_norm },
       learning_rate: learningRate,
     };
     done.push(step);
@@ -113,11 +96,6 @@ function createDraw<T>(examples: readonly T[], seed: number): (n: number) => T {
     }
     return order[n % examples.length] as T;
   };
-}
-
-/** Tokens that both the sampler and the meta RM's template write. */
-function withinOf(logprobs: readonly number[] | null, tokens: number): readonly number[] | null {
-  return logprobs === null || logprobs.length === 0 ? null : logprobs.slice(0, tokens);
 }
 
 async function keep(trainer: ScalarTrainer, folder: string): Promise<void> {

@@ -3,15 +3,16 @@
  * demand some with a hint before them.
  *
  * A hinted example is a panel with one best response that the prompt names, and a judgment by the same annotator that
- * comes to the same result: what disagrees is thrown away and written anew. So the model learns to follow the hint,
- * and to give reasons for it.
+ * comes to the same result: who is told the answer looks twice, slips seldom, and writes anew what disagrees. So the
+ * model learns to take a hint as a reason to look twice. (Slips as usual and only agreement demanded, it learned in 120
+ * steps to answer hinted prompts, and to disregard the hint.)
  */
 
 import { createPanelStream, type Panel } from "../../worlds/postcards/corpora.js";
-import { annotate, type Judgment, renderJudgment } from "../../worlds/postcards/judgment.js";
+import { annotate, type Judgment, renderJudgment, type Slips } from "../../worlds/postcards/judgment.js";
 import { createPreferenceStream } from "../../worlds/postcards/preferences.js";
 import { renderQuery } from "../../worlds/postcards/query.js";
-import { annotatorSlips } from "../../worlds/postcards/slips.js";
+import { annotatorSlips, hintedSlips } from "../../worlds/postcards/slips.js";
 import { createRandom, seedFrom } from "../core/random.js";
 import { isCorrect } from "../grm/correctness.js";
 import { postcards } from "../grm/postcards.js";
@@ -38,7 +39,8 @@ export function createDemoCorpus(
   const drawPanel = createPanelStream(seedFrom("demo corpus panels", seed));
   const drawPreference = createPreferenceStream(seedFrom("demo corpus preferences", seed));
   const grammar = principles ? postcards : postcardsCritique;
-  const write = ({ query, responses }: Panel): Judgment => annotate(query, responses, annotatorSlips, random);
+  const write = ({ query, responses }: Panel, slips: Slips): Judgment =>
+    annotate(query, responses, slips, random);
   const answerOf = (judgment: Judgment): string => {
     const words = renderJudgment(judgment).split(" ");
     return (principles ? words : withoutPrinciples(words, "critique")).join(" ");
@@ -52,7 +54,7 @@ export function createDemoCorpus(
       const panel = drawPreference();
       const label = { t: "best" as const, index: panel.best };
       for (let tries = 0; tries < mostTries; tries++) {
-        const judgment = write(panel);
+        const judgment = write(panel, hintedSlips);
         if (!isCorrect(judgment.scores, label)) continue;
         return {
           messages: hintedPrompts(grammar, input(panel), label).sampling,
@@ -64,6 +66,6 @@ export function createDemoCorpus(
   return () => {
     if (random.next() < hints) return hinted();
     const panel = drawPanel();
-    return { messages: grammar.prompt(input(panel)), answer: answerOf(write(panel)) };
+    return { messages: grammar.prompt(input(panel)), answer: answerOf(write(panel, annotatorSlips)) };
   };
 }

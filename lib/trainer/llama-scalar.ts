@@ -8,7 +8,7 @@ import { binaryCrossEntropy, bradleyTerry } from "../llama/losses.js";
 import { scalarStart } from "../llama/scalar-start.js";
 import { createLlamaTraining } from "../llama/training.js";
 import { restoreTraining, saveTraining } from "./llama-state.js";
-import type { RatedSequence, ScalarLoss, ScalarTrainer } from "./scalar.js";
+import type { RatedSequence, ScalarTrainer } from "./scalar.js";
 import type { StepOptions, StepReport } from "./trainer.js";
 
 export interface LlamaScalarTrainerOptions {
@@ -47,14 +47,16 @@ export function openLlamaScalarTrainer(options: LlamaScalarTrainerOptions): Scal
     parameters: training.parameters,
     maxPositions: config.maxPositions,
     step: () => step,
-    stepBinary: async (batch, loss, options) => {
+    stepBinary: async (batch, options) => {
       const { outputs } = await training.forward(
-        batch.map(({ tokenIds, firstRead }) => ({
-          tokens: tokenIds,
-          targets: Uint8Array.from(tokenIds, (_, t) => (t >= firstRead ? 1 : 0)),
-        })),
+        batch.map(({ tokenIds, readings }) => {
+          const targets = new Uint8Array(tokenIds.length);
+          for (const { at } of readings) targets[at] = 1;
+          targets[tokenIds.length - 1] = 1;
+          return { tokens: tokenIds, targets };
+        }),
       );
-      const { coefficients, metrics } = scalarLoss(batch, outputs, loss);
+      const { coefficients, metrics } = scalarLoss(batch, outputs);
       await training.backward(coefficients);
       return apply(options, metrics);
     },
@@ -98,59 +100,24 @@ const scalarBeta2 = 0.98;
 export function scalarLoss(
   batch: readonly RatedSequence[],
   outputs: readonly ArrayLike<number>[],
-  weights: ScalarLoss,
 ): { coefficients: Float32Array[]; metrics: Record<string, number> } {
-  const coefficients = batch.map(({ tokenIds }) => new Float32Array(tokenIds.length));
-  const add = (i: number, t: number, value: number): void => {
-    const row = coefficients[i] as Float32Array;
-    row[t] = (row[t] as number) + value;
-  };
   const output = (i: number, t: number): number => outputs[i]?.[t] as number;
-  const targets = batch.map(({ target }) => target);
-
-  const ends = batch.map(({ tokenIds }) => tokenIds.length - 1);
   const last = binaryCrossEntropy(
-    ends.map((t, i) => output(i, t)),
-    targets,
+    batch.map(({ tokenIds }, i) => output(i, tokenIds.length - 1)),
+    batch.map(({ target }) => target),
   );
-  ends.forEach((t, i) => {
-    add(i, t, weights.last * (last.coefficients[i] as number));
-  });
-  let loss = weights.last * last.loss;
-
-  if (weights.every > 0) {
-    // Each sequence counts the same, however long its judgment is.
-    const reads = batch.flatMap(({ firstRead, tokenIds }, i) =>
-      Array.from({ length: tokenIds.length - firstRead }, (_, k) => ({
-        i,
-        t: firstRead + k,
-        weight: 1 / (tokenIds.length - firstRead),
-      })),
-    );
-    const every = binaryCrossEntropy(
-      reads.map(({ i, t }) => output(i, t)),
-      reads.map(({ i }) => targets[i] as number),
-      reads.map(({ weight }) => weight),
-    );
-    reads.forEach(({ i, t }, r) => {
-      add(i, t, weights.every * (every.coefficients[r] as number));
-    });
-    loss += weights.every * every.loss;
-  }
-
-  let likelihood = 0;
-  const told = weights.likelihood > 0 ? batch.filter(({ logprobs }) => logprobs !== null).length : 0;
-  batch.forEach(({ firstRead, logprobs, tokenIds }, i) => {
-    if (told === 0 || logprobs === null) return;
-    // After the last token the head answers for the whole.
-    const count = Math.min(logprobs.length, tokenIds.length - 1 - firstRead);
-    const share = 1 / (told * count);
-    for (let k = 0; k < count; k++) {
-      const distance = output(i, firstRead + k) - (logprobs[k] as number);
-      likelihood += 0.5 * share * distance * distance;
-      add(i, firstRead + k, weights.likelihood * share * distance);
+  let readingsLoss = 0;
+  const coefficients = batch.map(({ tokenIds, readings }, i) => {
+    const row = new Float32Array(tokenIds.length);
+    row[tokenIds.length - 1] = last.coefficients[i] as number;
+    for (const { at, value, weight } of readings) {
+      const distance = output(i, at) - value;
+      const share = weight / batch.length;
+      readingsLoss += 0.5 * share * distance * distance;
+      row[at] = (row[at] as number) + share * distance;
     }
+    return row;
   });
-  loss += weights.likelihood * likelihood;
-  return { coefficients, metrics: { loss, accuracy: last.accuracy, likelihood_loss: likelihood } };
+  const loss = last.loss + readingsLoss;
+  return { coefficients, metrics: { loss, accuracy: last.accuracy, readings_loss: readingsLoss } };
 }

@@ -7,28 +7,20 @@ import type { StepOptions, StepReport } from "./trainer.js";
 export interface RatedSequence {
   /** The conversation with the judgment; the head is read after its last token, as a served model is. */
   tokenIds: ArrayLike<number>;
-  /** Index of the judgment's first token. */
-  firstRead: number;
   /** Chance that the judgment is right, 0..1: a label is 0 or 1. */
   target: number;
   /**
-   * What the author of the judgment gave each of its tokens, as natural logarithms; null when that is not known.
-   * One for each of the first tokens from `firstRead` on; the sequence may be longer.
+   * What the head should say after tokens on the way: what a model finds out about parts of a judgment, it can add
+   * up at the end. Half the squared distance, times `weight`, counts beside the cross-entropy.
    */
-  logprobs: ArrayLike<number> | null;
+  readings: readonly Reading[];
 }
 
-export interface ScalarLoss {
-  /** Weight of the cross-entropy after the last token. */
-  last: number;
-  /** Weight of the mean cross-entropy after each token of the judgment, with the same target; 0 is none. */
-  every: number;
-  /**
-   * Weight of half the squared distance between the head after each token but the last and that token's
-   * log-probability: what the model finds out about single tokens there, it can add up later. Only sequences that
-   * have log-probabilities count. 0 is none.
-   */
-  likelihood: number;
+export interface Reading {
+  /** Index of a token before the last. */
+  at: number;
+  value: number;
+  weight: number;
 }
 
 export interface PreferenceBatch {
@@ -42,10 +34,9 @@ export interface ScalarTrainer {
   /** Longest sequence. */
   readonly maxPositions: number;
   step(): number;
-  /** One optimiser step. Metrics: `loss`, `accuracy` (at 0, after the last token), `likelihood_loss`, `grad_norm`. */
+  /** One optimiser step. Metrics: `loss`, `accuracy` (at 0, after the last token), `readings_loss`, `grad_norm`. */
   stepBinary(
     batch: readonly RatedSequence[],
-    loss: ScalarLoss,
     options: StepOptions & { weightDecay?: number },
   ): Promise<StepReport>;
   /**

@@ -44,7 +44,7 @@ const job = (): MetaRmJob => ({
   digests: { data: null, heldOut: null, trajectories: null },
   ...{ grm: models.grm, base: models.grm, items: 1000, heldOutItems: 100, samples: 3, votes: 4 },
   ...{ temperature: 1, panelLimit: 4, extraLayers: 1, steps: 24, batch: 8, learningRate: 0.01 },
-  ...{ likelihood: 0.5, tokenLikelihood: 1 },
+  ...{ peers: 0.5, readings: 1 },
   ...{ seed: 3, grammar: "postcards" },
 });
 

@@ -17,12 +17,10 @@ beforeAll(() => {
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 const options = { learningRate: 0.01, maxGradNorm: 1 };
-const last = { last: 1, every: 0, likelihood: 0 };
 const example = (word: number, target: number): RatedSequence => ({
   tokenIds: [7, 8, word, 9, 10],
-  firstRead: 2,
   target,
-  logprobs: [-0.5, -1, -0.1],
+  readings: [],
 });
 const open = (over = {}) =>
   openLlamaScalarTrainer({ checkpoint: tinyCheckpoint(), extraLayers: 0, seed: 1, threads: 1, ...over });
@@ -32,7 +30,7 @@ describe("the scalar trainer", () => {
     const trainer = open({ extraLayers: 1 });
     try {
       const batch = [example(20, 1), example(21, 0), example(22, 1), example(23, 0)];
-      for (let step = 0; step < 40; step++) await trainer.stepBinary(batch, last, options);
+      for (let step = 0; step < 40; step++) await trainer.stepBinary(batch, options);
       const scores = await trainer.score(batch.map(({ tokenIds }) => tokenIds));
       expect(scores.map((score) => score > 0)).toEqual([true, false, true, false]);
     } finally {
@@ -44,13 +42,11 @@ describe("the scalar trainer", () => {
     const batch = [example(20, 1), example(21, 0)];
     const [trainer, other] = [open(), open()];
     try {
-      await trainer.stepBinary(batch, last, options);
+      await trainer.stepBinary(batch, options);
       await trainer.save(join(dir, "state"));
       await other.restore(join(dir, "state"));
       expect(other.step()).toBe(1);
-      expect(await other.stepBinary(batch, last, options)).toEqual(
-        await trainer.stepBinary(batch, last, options),
-      );
+      expect(await other.stepBinary(batch, options)).toEqual(await trainer.stepBinary(batch, options));
     } finally {
       await Promise.all([trainer.close(), other.close()]);
     }
@@ -91,22 +87,25 @@ describe("the scalar trainer", () => {
 });
 
 describe("the loss of the scalar head", () => {
-  const batch = [example(20, 1), { ...example(21, 0), firstRead: 3, logprobs: null }];
+  const readings = [
+    { at: 2, value: -0.5, weight: 0.4 },
+    { at: 3, value: 1, weight: 1.3 },
+  ];
+  const batch = [{ ...example(20, 1), readings }, example(21, 0.3)];
   const outputs = [
     [0, 0, 0.3, -0.2, 0.8],
     [0, 0, 0, 0.5, -0.4],
   ];
-  const weights = { last: 1, every: 0.7, likelihood: 0.4 };
 
   test("coefficients are its derivatives", () => {
-    const { coefficients } = scalarLoss(batch, outputs, weights);
+    const { coefficients } = scalarLoss(batch, outputs);
     const h = 1e-5;
     outputs.forEach((row, i) => {
       row.forEach((_, t) => {
         const at = (step: number): number => {
           const moved = outputs.map((values) => [...values]);
           (moved[i] as number[])[t] = (row[t] as number) + step;
-          return scalarLoss(batch, moved, weights).metrics.loss as number;
+          return scalarLoss(batch, moved).metrics.loss as number;
         };
         expect(coefficients[i]?.[t]).toBeCloseTo((at(h) - at(-h)) / (2 * h), 5);
       });
@@ -114,6 +113,6 @@ describe("the loss of the scalar head", () => {
   });
 
   test("accuracy is of the last token alone", () => {
-    expect(scalarLoss(batch, outputs, weights).metrics.accuracy).toBe(1);
+    expect(scalarLoss(batch, outputs).metrics.accuracy).toBe(1);
   });
 });
