@@ -49,8 +49,8 @@ spct: setup ## Train a reward model on the demo world, evaluate it, write docs/r
 	@$(COVOTE) spct study --seeds 1 $(ARGS)
 
 .PHONY: spct-full
-spct-full: setup ## The same with three seeds, and policies trained on few and on many votes (some hours)
-	@$(COVOTE) spct study --seeds 1,2,3 --policies $(ARGS)
+spct-full: setup ## The same with three seeds, ablations, baselines and policies (some hours; goes on where stopped)
+	@$(COVOTE) spct study --seeds 1,2,3 --ablations --baselines --split --policies $(ARGS)
 
 .PHONY: fmt
 fmt: packages ## Format sources and contract

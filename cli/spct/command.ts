@@ -4,6 +4,7 @@ import { baselineCommand } from "../baselines/command.js";
 import type { Terminal } from "../terminal.js";
 import { dataCommand } from "./data.js";
 import { metaRmCommand } from "./meta-rm.js";
+import { sftCommand } from "./sft.js";
 import { studyCommand } from "./study/command.js";
 import { trainGrmCommand } from "./train-grm.js";
 
@@ -24,6 +25,7 @@ export function spctCommand(terminal: Terminal): Command {
     .addCommand(trainGrmCommand(terminal, "rl"))
     .addCommand(metaRmCommand(terminal))
     .addCommand(baselineCommand(terminal))
+    .addCommand(sftCommand(terminal))
     .addCommand(dataCommand(terminal))
     .addCommand(studyCommand(terminal));
 }

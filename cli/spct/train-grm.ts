@@ -2,13 +2,13 @@
  * `covote spct rft` and `covote spct rl`: a run of the training loop with the reward model as the one that learns,
  * on a cluster started here. The last checkpoint goes to `--out`, everything else stays in the run folder.
  */
-import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
+import { cp } from "node:fs/promises";
+import { join } from "node:path";
 import { Command } from "commander";
-import { CovoteError, invalid } from "../../lib/core/errors.js";
 import { withConfig } from "../options.js";
 import type { Terminal } from "../terminal.js";
 import { runTraining } from "../train/run-training.js";
+import { copyWhole, newFolder } from "./new-folder.js";
 
 type Method = "rft" | "rl";
 
@@ -36,7 +36,7 @@ const descriptions: Record<Method, string> = {
 };
 
 /** What suits small models; a configuration file or `--set` says otherwise. */
-const recipes: Record<Method, Record<string, unknown>> = {
+export const recipes: Record<Method, Record<string, unknown>> = {
   rft: {
     "training.steps": 150,
     "training.groupsPerStep": 32,
@@ -93,41 +93,12 @@ export function trainGrmCommand(terminal: Terminal, method: Method): Command {
           "grm.checkpoint": flags.base,
         },
         recipe: recipes[method],
-        finished: ({ config, path }) => {
+        finished: async ({ config, path }) => {
+          if (out === null) return;
           const last = join(path, "checkpoints", `step-${config.training.steps}`);
-          if (out !== null) copyWhole(last, out);
+          await copyWhole(out, (folder) => cp(last, folder, { recursive: true }));
         },
       });
       if (out !== null && flags.json !== true) terminal.stdout.write(`  Checkpoint  ${out}\n\n`);
     });
-}
-
-function newFolder(path: string): string {
-  const folder = resolve(path);
-  if (existsSync(folder) && readdirSync(folder).length > 0) {
-    throw invalid("--out", `${path} is there already and not empty; name a new folder`);
-  }
-  return folder;
-}
-
-/** The copy appears whole or not at all. */
-function copyWhole(from: string, to: string): void {
-  const part = join(dirname(to), `.${basename(to)}.part`);
-  try {
-    mkdirSync(dirname(to), { recursive: true });
-    rmSync(part, { recursive: true, force: true });
-    cpSync(from, part, { recursive: true });
-    rmSync(to, { recursive: true, force: true });
-    renameSync(part, to);
-  } catch (cause) {
-    const why = (cause as NodeJS.ErrnoException).code ?? "unknown";
-    throw new CovoteError(
-      "invalid_argument",
-      `--out: cannot write ${to} (${why}); the checkpoint is in ${from}`,
-      {
-        field: "--out",
-        cause,
-      },
-    );
-  }
 }

@@ -14,7 +14,7 @@ export interface TrainingCommand extends RunFlags {
   again?: readonly string[];
   json?: boolean;
   /** Called once the run is done, before anything is said about it. */
-  finished?: (run: FinishedTraining) => void;
+  finished?: (run: FinishedTraining) => Promise<void>;
 }
 
 export interface FinishedTraining {
@@ -51,7 +51,7 @@ export async function runTraining(terminal: Terminal, flags: TrainingCommand): P
       resumeCommand: [flags.title, ...(flags.again ?? []), "--resume"].join(" "),
     });
     display.close();
-    flags.finished?.({ config, path: folder.path, result });
+    await flags.finished?.({ config, path: folder.path, result });
     if (flags.json) terminal.stdout.write(`${JSON.stringify({ ...result.summary, folder: folder.path })}\n`);
     else {
       const { summary, before, after, queries } = result;

@@ -2,3 +2,6 @@
 import type { Slips } from "./judgment.js";
 
 export const annotatorSlips: Slips = { verdict: 0.17, weight: 0.08 };
+
+/** Of the same annotator who was told the best response. */
+export const hintedSlips: Slips = { verdict: 0.02, weight: 0.02 };

@@ -1,101 +1,107 @@
 /** `covote spct study`: the whole story on postcards, from the base to the evaluation, and the document about it. */
-import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { join, resolve } from "node:path";
 import { Command } from "commander";
 import { invalid } from "../../../lib/core/errors.js";
 import { packagePath } from "../../../lib/core/package-root.js";
-import { parseRecordedItem } from "../../../lib/tally/recorded-votes.js";
 import { interruption, type Terminal } from "../../terminal.js";
-import { findingsDocument, findingsJson } from "./document.js";
-import {
-  type EvaluationJson,
-  oneVoteCredits,
-  type PolicyFigures,
-  type PolicySummary,
-  pairedDifference,
-  type SeedFigures,
-} from "./figures.js";
-import {
-  dataStages,
-  evaluationResult,
-  evaluationVotes,
-  type Judge,
-  judges,
-  policyResult,
-  policyStages,
-  runStage,
-  type Spending,
-  seedStages,
-  spendings,
-} from "./stages.js";
+import { drawFindings } from "./chart.js";
+import { type Contender, type ContenderGroup, contenderSeed, contendersOf } from "./contenders.js";
+import { stageDefaults } from "./defaults.js";
+import { findingsDocument } from "./document.js";
+import { findingsOf } from "./findings.js";
+import { findingsJson } from "./json.js";
+import { policyStages } from "./policies.js";
+import { tinyStudy, wholeStudy } from "./size.js";
+import { runStage, type Stage } from "./stage.js";
+import { at, baseStage, dataStages, judges, studyBase, trainingStages, voteStages } from "./stages.js";
 
 interface StudyFlags {
   seeds: string;
-  dir: string;
+  dir?: string;
   out: string;
-  base: string;
+  base?: string;
   policies?: boolean;
+  ablations?: string | true;
+  baselines?: string | true;
+  split?: boolean;
+  tiny?: boolean;
   json?: boolean;
 }
 
 const help = `
 Example:
-  covote spct study --seeds 1,2,3
+  covote spct study --seeds 1,2,3 --ablations --baselines --policies
+  covote spct study --ablations no-rft,no-hints
 
-It goes on where it was stopped: what a stage left in --dir is not made again.
+It goes on where it was stopped: what a stage left in --dir is not made again, unless it was made from something else.
+Ablations: no-principles, no-hints, no-rejection, no-corpus, no-rft. Baselines: pick, pairwise, scalar, semi-scalar.
 `;
 
 export function studyCommand(terminal: Terminal): Command {
   return new Command("study")
     .description("The whole story on postcards: RFT, RL, meta RM, evaluation, and a document with the tables")
     .option("--seeds <list>", "seeds, one run of everything for each", "1")
-    .option("--base <folder>", "reward model to begin with", packagePath("models", "postcards-grm"))
-    .option("--dir <folder>", "where checkpoints, votes and figures are kept", "runs/spct-study")
+    .option(
+      "--base <folder>",
+      "reward model to begin with (default: the shipped one, having been taught hints)",
+    )
+    .option("--dir <folder>", "where everything is kept (default: runs/spct-study, or runs/spct-tiny)")
     .option("--out <folder>", "where spct.md and spct.json are written", packagePath("docs", "results"))
+    .option("--ablations [list]", "also full SPCT without one of its parts, seed 1")
+    .option("--baselines [list]", "also what a reward model is compared with, seed 1")
+    .option("--split", "also votes on principles that were drawn apart, seed 1")
     .option("--policies", "also train policies on few and on many votes")
+    .option("--tiny", "few items and steps, to see whether all parts work; the figures mean nothing")
     .option("--json", "print the figures as one JSON object, nothing else")
     .addHelpText("after", help)
-    .action(async (flags: StudyFlags) => {
+    .action(async (flags: StudyFlags, command: Command) => {
       const seeds = flags.seeds.split(",").map(seedOf);
-      const dir = resolve(flags.dir);
-      mkdirSync(dir, { recursive: true });
-      const interrupted = interruption(terminal);
+      const size = flags.tiny === true ? tinyStudy : wholeStudy;
+      const dir = resolve(flags.dir ?? (flags.tiny === true ? "runs/spct-tiny" : "runs/spct-study"));
+      const base = flags.base === undefined ? studyBase : resolve(flags.base);
+      const contenders = chosen(contendersOf(base, size), flags);
+      if (contenders.length > 0 && !seeds.includes(contenderSeed)) {
+        throw invalid("--seeds", `must include ${contenderSeed}, which the comparisons are made with`);
+      }
+      const stages: Stage[] = [
+        ...(flags.base === undefined ? [baseStage(packagePath("models", "postcards-grm"), size)] : []),
+        ...dataStages(size),
+        ...seeds.flatMap((seed) => [...trainingStages(seed, base, size), ...voteStages(seed, base, size)]),
+        ...contenders.flatMap((contender) => contender.stages),
+        ...(flags.policies === true ? seeds.flatMap((seed) => policyStages(seed, base, size)) : []),
+      ];
       const say = (line: string): void => {
         if (flags.json !== true) terminal.stderr.write(`${line}\n`);
       };
+      mkdirSync(dir, { recursive: true });
+      const defaults = stageDefaults(terminal, command.parent ?? command);
+      const interrupted = interruption(terminal);
       try {
-        const run = async (stage: (typeof dataStages)[number]): Promise<void> => {
+        for (const stage of stages) {
           say(stage.title);
-          const seconds = await runStage(stage, {
-            dir,
-            signal: interrupted.signal,
-            say: (line) => say(`  ${line}`),
-          });
-          if (seconds !== null) keepTime(dir, stage.title, seconds);
-        };
-        for (const stage of dataStages) await run(stage);
-        const base = resolve(flags.base);
-        for (const seed of seeds) for (const stage of seedStages(seed, base)) await run(stage);
-        if (flags.policies === true) {
-          for (const seed of seeds) for (const stage of policyStages(seed, base)) await run(stage);
+          const { signal } = interrupted;
+          await runStage(stage, { dir, defaults, signal, say: (line) => say(`  ${line}`) });
         }
       } finally {
         interrupted.release();
       }
-      const findings = {
-        date: new Date().toISOString().slice(0, 10),
-        machine: `${availableParallelism()} cores of ${cpus()[0]?.model ?? "an unknown processor"}, Node ${process.versions.node}`,
-        command: `covote spct study --seeds ${flags.seeds}${flags.policies === true ? " --policies" : ""}`,
-        seeds: seeds.map((seed) => figuresOf(dir, seed)),
-        policies: flags.policies === true ? seeds.map((seed) => policiesOf(dir, seed)) : [],
-      };
+      const findings = findingsOf({
+        ...{ dir, seeds, contenders, stages, policies: flags.policies === true },
+        about: {
+          date: new Date().toISOString().slice(0, 10),
+          machine: `${availableParallelism()} cores of ${cpus()[0]?.model ?? "an unknown processor"}, Node ${process.versions.node}`,
+          command: ["covote spct study", ...given(flags)].join(" "),
+        },
+      });
       mkdirSync(flags.out, { recursive: true });
       const json = findingsJson(findings);
       writeFileSync(join(flags.out, "spct.json"), `${JSON.stringify(json, null, 2)}\n`);
       writeFileSync(join(flags.out, "spct.md"), findingsDocument(findings));
+      writeFileSync(join(flags.out, "spct.svg"), drawFindings(findings));
       for (const judge of judges) {
-        const plot = join(dir, `seed-${seeds[0]}`, `${judge}.svg`);
+        const plot = join(dir, at(seeds[0] as number, `${judge}.svg`));
         if (existsSync(plot)) copyFileSync(plot, join(flags.out, `spct-${judge}.svg`));
       }
       terminal.stdout.write(flags.json ? `${JSON.stringify(json)}\n` : `${join(flags.out, "spct.md")}\n`);
@@ -108,44 +114,34 @@ function seedOf(text: string): number {
   throw invalid("--seeds", `must be whole numbers with commas between, got ${JSON.stringify(text)}`);
 }
 
-function figuresOf(dir: string, seed: number): SeedFigures {
-  const evaluation = (judge: Judge): EvaluationJson =>
-    JSON.parse(readFileSync(join(dir, evaluationResult(seed, judge)), "utf8")) as EvaluationJson;
-  const credits = (judge: Judge): Map<string, number> => {
-    const lines = readFileSync(join(dir, evaluationVotes(seed, judge)), "utf8").split("\n");
-    return oneVoteCredits(lines.filter((line) => line !== "").map(parseRecordedItem));
+/** Those of the groups that were asked for; throws for a name that nobody has. */
+function chosen(all: readonly Contender[], flags: StudyFlags): Contender[] {
+  const wanted = (group: ContenderGroup, asked: string | boolean | undefined, prefix = ""): Contender[] => {
+    const members = all.filter((each) => each.group === group);
+    if (asked === undefined || asked === false) return [];
+    if (asked === true) return members;
+    return asked.split(",").map((name) => {
+      const found = members.find(({ id }) => id === `${prefix}${name}`);
+      if (found !== undefined) return found;
+      const known = members.map(({ id }) => id.slice(prefix.length)).join(", ");
+      throw invalid(`--${group}`, `must be of ${known}, got ${JSON.stringify(name)}`);
+    });
   };
-  const [base, rft, rl] = judges.map(credits) as [
-    Map<string, number>,
-    Map<string, number>,
-    Map<string, number>,
+  return [
+    ...wanted("ablations", flags.ablations),
+    ...wanted("baselines", flags.baselines, "baseline-"),
+    ...wanted("split", flags.split),
   ];
-  return {
-    seed,
-    evaluations: { base: evaluation("base"), rft: evaluation("rft"), rl: evaluation("rl") },
-    steps: { rftOverBase: pairedDifference(rft, base, seed), rlOverRft: pairedDifference(rl, rft, seed) },
-    seconds: Object.fromEntries(
-      Object.entries(times(dir)).filter(([title]) => title.startsWith(`seed ${seed}:`)),
-    ),
-  };
 }
 
-function policiesOf(dir: string, seed: number): PolicyFigures {
-  const read = (spending: Spending): PolicySummary =>
-    JSON.parse(readFileSync(join(dir, policyResult(seed, spending)), "utf8")) as PolicySummary;
-  const policies = Object.fromEntries(
-    (Object.keys(spendings) as Spending[]).map((each) => [each, read(each)]),
-  );
-  return { seed, policies };
-}
-
-const timesFile = "seconds.json";
-
-function times(dir: string): Record<string, number> {
-  const path = join(dir, timesFile);
-  return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as Record<string, number>) : {};
-}
-
-function keepTime(dir: string, title: string, seconds: number): void {
-  writeFileSync(join(dir, timesFile), JSON.stringify({ ...times(dir), [title]: seconds }, null, 2));
+/** The flags that decide what was measured, as they were given. */
+function given({ seeds, ablations, baselines, split, policies, tiny }: StudyFlags): string[] {
+  const listed = { ablations, baselines, split, policies, tiny };
+  return [
+    `--seeds ${seeds}`,
+    ...Object.entries(listed).flatMap(([name, value]) => {
+      if (value === undefined || value === false) return [];
+      return [value === true ? `--${name}` : `--${name} ${value}`];
+    }),
+  ];
 }

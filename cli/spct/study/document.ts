@@ -1,172 +1,166 @@
-/** What the study found, as a document for people and as JSON for machines. Pure. */
-import {
-  accuracyOf,
-  conditions,
-  type Estimate,
-  mean,
-  type PolicyFigures,
-  type SeedFigures,
-} from "./figures.js";
-import { type Judge, judges, spendings } from "./stages.js";
-
-export interface Findings {
-  /** YYYY-MM-DD. */
-  date: string;
-  machine: string;
-  command: string;
-  seeds: readonly SeedFigures[];
-  policies: readonly PolicyFigures[];
-}
-
-const names: Record<Judge, string> = { base: "base", rft: "RFT", rl: "RL" };
-const subsets = ["pairs", "lists of 4"] as const;
-
-export function findingsJson({ date, machine, command, seeds, policies }: Findings): object {
-  const accuracy = Object.fromEntries(
-    judges.map((judge) => [
-      judge,
-      Object.fromEntries(
-        conditions.map((condition) => [condition, figure(accuracyFor(seeds, judge, condition, null))]),
-      ),
-    ]),
-  );
-  return {
-    date,
-    machine,
-    command,
-    seeds: seeds.map(({ seed }) => seed),
-    items: seeds[0]?.evaluations.base.benchmarks[0]?.judged ?? 0,
-    accuracy,
-    differences: {
-      "rft - base, vote@1": figure(averaged(seeds.map(({ steps }) => steps.rftOverBase))),
-      "rl - rft, vote@1": figure(averaged(seeds.map(({ steps }) => steps.rlOverRft))),
-    },
-    policies: Object.fromEntries(
-      Object.keys(spendings).map((spending) => [
-        spending,
-        policies.map(({ seed, policies: by }) => ({ seed, ...by[spending] })),
-      ]),
-    ),
-  };
-}
+/** The findings for people: `spct.md`. Pure. */
+import { columns } from "./conditions.js";
+import { type ContenderGroup, contenderSeed } from "./contenders.js";
+import type { Estimate, Figure } from "./figures.js";
+import type { Findings } from "./findings.js";
+import { judgeNames, judges } from "./stages.js";
 
 export function findingsDocument(findings: Findings): string {
-  const { date, machine, command, seeds, policies } = findings;
-  const items = seeds[0]?.evaluations.base.benchmarks[0]?.judged ?? 0;
-  const numbers = seeds.map(({ seed }) => seed).join(", ");
+  const { date, machine, command, seeds, items } = findings;
+  const subsets = Object.keys(items);
+  const counted = subsets.map((name) => `${items[name]} ${name}`).join(" and ");
+  const many = seeds.length > 1;
   return [
     "# SPCT on postcards",
     "",
-    `Measured ${date} on ${machine} with \`${command}\`, seeds ${numbers}. Accuracy in percent on ${items} held-out`,
-    "items (pairs and lists of four whose best response the oracle knows), ties shared; 95 % intervals from a paired",
-    "bootstrap over items, averaged over seeds. `vote@k` sums k votes at temperature 1; `meta@k` keeps the half that",
-    "the meta RM rates highest; each judge has a meta RM of its own.",
+    `Measured ${date} on ${machine} with \`${command}\`, ${many ? "seeds" : "seed"} ${seeds.join(", ")}.`,
+    "",
+    `Accuracy in percent on ${counted}, held-out, whose best response the oracle knows; ties are shared. \`vote@k\` sums`,
+    "k votes sampled at temperature 1; `meta@k` sums the half of them that the meta RM rates highest (each judge has a",
+    "meta RM of its own); `greedy` is one judgment at temperature 0. With fewer votes than were cast, a figure is the",
+    "mean over all draws that share no vote.",
+    "",
+    `In brackets 95 % intervals of a bootstrap over items (within subsets, 2,000 draws). ${
+      many
+        ? "Over several seeds an item counts with the mean of its seeds: intervals say how sure the items make a figure, not how much seeds differ; `by_seed` in spct.json does."
+        : "They say how sure the items make a figure, not how another seed would have come out."
+    }`,
+    "",
+    "The base is the reward model that comes with covote, taught for a few steps more what a hint is.",
+    "",
+    "![Accuracy against votes](spct.svg)",
     "",
     "## All items",
     "",
-    ...table(seeds, null),
+    ...mainTable(findings, null),
     "",
-    ...subsets.flatMap((subset) => [
-      `## ${subset[0]?.toUpperCase()}${subset.slice(1)}`,
-      "",
-      ...table(seeds, subset),
-      "",
-    ]),
+    ...subsets.flatMap((subset) => [`## ${capital(subset)}`, "", ...mainTable(findings, subset), ""]),
     "## What each step brings",
     "",
-    "| step | points, one vote | 95 % interval |",
-    "|---|---|---|",
-    differenceRow("RFT over base", averaged(seeds.map(({ steps }) => steps.rftOverBase))),
-    differenceRow("RL over RFT", averaged(seeds.map(({ steps }) => steps.rlOverRft))),
-    ...judges.flatMap((judge) => [
-      gapRow(seeds, judge, "vote@8", "vote@1"),
-      gapRow(seeds, judge, "vote@32", "vote@8"),
-      gapRow(seeds, judge, "meta@8", "vote@8"),
-      gapRow(seeds, judge, "meta@32", "vote@32"),
-    ]),
+    "Points, with paired intervals.",
     "",
-    ...policySection(policies),
+    `| step | all | ${subsets.join(" | ")} |`,
+    `|---|---|${subsets.map(() => "---|").join("")}`,
+    ...findings.gaps.map(({ title, figure }) => {
+      const cells = [null, ...subsets].map((subset) => gainCell(partOf(figure, subset)));
+      return `| ${title} | ${cells.join(" | ")} |`;
+    }),
+    "",
+    ...keepSection(findings),
+    ...contenderSection(findings, "ablations", "Ablations", [
+      `The same as full SPCT (RL, seed ${contenderSeed}) but for one thing; in each second row the difference to it, paired by item.`,
+    ]),
+    ...contenderSection(findings, "baselines", "Baselines", [
+      `Trained from the same base on the same kind of data (seed ${contenderSeed}); in each second row the difference to full SPCT. A scalar`,
+      "that no dice decide has the same figure in every column.",
+    ]),
+    ...contenderSection(findings, "split", "Principles drawn apart", [
+      "The RL judge with principles drawn once per query and given to its votes, against votes that write their own.",
+    ]),
+    ...policySection(findings),
     "## Time",
     "",
     "| stage | seconds |",
-    "|---|---|",
-    ...seeds.flatMap(({ seconds }) =>
-      Object.entries(seconds).map(([title, s]) => `| ${title} | ${Math.round(s)} |`),
-    ),
+    "|---|---:|",
+    ...findings.seconds.map(({ title, seconds }) => `| ${title} | ${Math.round(seconds)} |`),
     "",
   ].join("\n");
 }
 
-function policySection(policies: readonly PolicyFigures[]): string[] {
-  if (policies.length === 0) return [];
-  const seeds = policies.map(({ seed }) => seed);
+function mainTable({ accuracy }: Findings, subset: string | null): string[] {
+  return [
+    `| judge | ${columns.map(({ name }) => name).join(" | ")} |`,
+    `|---|${columns.map(() => "---|").join("")}`,
+    ...judges.map((judge) => {
+      const cells = columns.map(({ name }) => cell(partOf(accuracy[judge][name] ?? null, subset)));
+      return `| ${judgeNames[judge]} | ${cells.join(" | ")} |`;
+    }),
+  ];
+}
+
+function keepSection({ keep }: Findings): string[] {
+  return [
+    "## How many votes the meta RM keeps",
+    "",
+    "Of the RL judge's votes; the gain is that over summing all of them.",
+    "",
+    "| votes | kept | accuracy | gain |",
+    "|---:|---:|---|---|",
+    ...keep.flatMap(({ k, rows }) =>
+      rows.map((row) => {
+        const gain = row.keep === k ? "" : gainCell(row.gain?.overall ?? null);
+        return `| ${k} | ${row.keep} | ${cell(row.accuracy?.overall ?? null)} | ${gain} |`;
+      }),
+    ),
+    "",
+  ];
+}
+
+function contenderSection(
+  { contenders }: Findings,
+  group: ContenderGroup,
+  heading: string,
+  words: readonly string[],
+): string[] {
+  const rows = contenders.filter(({ contender }) => contender.group === group);
+  if (rows.length === 0) return [];
+  const names = columns
+    .map(({ name }) => name)
+    .filter((name) => rows.some(({ accuracy }) => (accuracy[name] ?? null) !== null));
+  return [
+    `## ${heading}`,
+    "",
+    ...words,
+    "",
+    `| | ${names.join(" | ")} |`,
+    `|---|${names.map(() => "---|").join("")}`,
+    ...rows.flatMap(({ contender, accuracy, gain }) => {
+      const row = (title: string, of: (name: string) => string) =>
+        `| ${title} | ${names.map(of).join(" | ")} |`;
+      return [
+        row(contender.title, (name) => cell(accuracy[name]?.overall ?? null)),
+        row("", (name) => gainCell(gain[name]?.overall ?? null)),
+      ];
+    }),
+    "",
+  ];
+}
+
+function policySection({ policies }: Findings): string[] {
+  const [first] = policies;
+  if (first === undefined) return [];
+  const seeds = first.seeds.map(({ seed }) => seed);
   return [
     "## What votes are worth to a policy",
     "",
-    "Policies trained for 60 steps with the base as their judge and the same number of votes: oracle utility on 200",
-    "held-out queries after training.",
+    "Policies trained with the base as their judge and the same number of votes: oracle utility on 200 held-out queries",
+    "after training (before: the mean over seeds). Intervals over seeds, by Student's t; the gain is over the first row,",
+    "paired by seed.",
     "",
-    `| votes on a response | ${seeds.map((seed) => `seed ${seed}`).join(" | ")} | mean | votes |`,
-    `|---|${seeds.map(() => "---|").join("")}---|---|`,
-    ...Object.keys(spendings).map((spending) => {
-      const runs = policies.flatMap(({ policies: by }) => by[spending] ?? []);
-      const after = runs.flatMap(({ utility }) => (utility === null ? [] : [utility.after]));
-      const cells = policies.map(({ policies: by }) => by[spending]?.utility?.after.toFixed(3) ?? "–");
-      const cast = mean(runs.map(({ votes }) => votes));
-      return `| ${spending} | ${cells.join(" | ")} | ${mean(after).toFixed(3)} | ${Math.round(cast)} |`;
+    `| votes on a response | before | ${seeds.map((seed) => `seed ${seed}`).join(" | ")} | mean | gain | votes |`,
+    `|---|---|${seeds.map(() => "---|").join("")}---|---|---:|`,
+    ...policies.map(({ spending, seeds: of, after, gain, votes }) => {
+      const before = of.reduce((sum, run) => sum + run.before, 0) / of.length;
+      const cells = of.map((run) => run.after.toFixed(3));
+      const won = gain === null ? "" : utility(gain, true);
+      return `| ${spending} | ${before.toFixed(3)} | ${cells.join(" | ")} | ${utility(after)} | ${won} | ${Math.round(votes)} |`;
     }),
     "",
   ];
 }
 
-function table(seeds: readonly SeedFigures[], subset: string | null): string[] {
-  return [
-    `| judge | ${conditions.join(" | ")} |`,
-    `|---|${conditions.map(() => "---|").join("")}`,
-    ...judges.map((judge) => {
-      const cells = conditions.map((condition) => cell(accuracyFor(seeds, judge, condition, subset)));
-      return `| ${names[judge]} | ${cells.join(" | ")} |`;
-    }),
-  ];
+function utility(
+  { value, low, high }: { value: number; low: number | null; high: number | null },
+  signed = false,
+): string {
+  const text = (x: number): string =>
+    (signed && x >= 0 ? `+${x.toFixed(3)}` : x.toFixed(3)).replace("-", "−");
+  return low === null || high === null ? text(value) : `${text(value)} (${text(low)} to ${text(high)})`;
 }
 
-function accuracyFor(
-  seeds: readonly SeedFigures[],
-  judge: Judge,
-  condition: string,
-  subset: string | null,
-): Estimate | null {
-  return accuracyOf(
-    seeds.map(({ evaluations }) => evaluations[judge]),
-    condition,
-    subset,
-  );
-}
-
-function gapRow(seeds: readonly SeedFigures[], judge: Judge, condition: string, against: string): string {
-  const found = accuracyFor(seeds, judge, condition, null);
-  const other = accuracyFor(seeds, judge, against, null);
-  const points = found === null || other === null ? "–" : signed(found.value - other.value);
-  return `| ${names[judge]}: ${condition} over ${against} | ${points} | see the evaluation's own intervals |`;
-}
-
-function differenceRow(name: string, estimate: Estimate): string {
-  const { value, low, high } = estimate;
-  return `| ${name} | ${signed(value)} | ${signed(low)} to ${signed(high)} |`;
-}
-
-function averaged(estimates: readonly Estimate[]): Estimate {
-  return {
-    value: mean(estimates.map(({ value }) => value)),
-    low: mean(estimates.map(({ low }) => low)),
-    high: mean(estimates.map(({ high }) => high)),
-  };
-}
-
-function figure(estimate: Estimate | null): object | null {
-  if (estimate === null) return null;
-  const round = (value: number): number => Number(value.toFixed(4));
-  return { value: round(estimate.value), low: round(estimate.low), high: round(estimate.high) };
+function partOf(figure: Figure | null, subset: string | null): Estimate | null {
+  if (figure === null) return null;
+  return subset === null ? figure.overall : (figure.subsets[subset] ?? null);
 }
 
 function cell(estimate: Estimate | null): string {
@@ -175,7 +169,16 @@ function cell(estimate: Estimate | null): string {
   return `${percent(estimate.value)} (${percent(estimate.low)}–${percent(estimate.high)})`;
 }
 
-function signed(share: number): string {
-  const points = (100 * share).toFixed(1);
-  return share < 0 ? points.replace("-", "−") : `+${points}`;
+function gainCell(estimate: Estimate | null): string {
+  if (estimate === null) return "–";
+  return `${points(estimate.value)} (${points(estimate.low)} to ${points(estimate.high)})`;
+}
+
+function points(share: number): string {
+  const text = (100 * share).toFixed(1);
+  return share < 0 ? text.replace("-", "−") : `+${text}`;
+}
+
+function capital(text: string): string {
+  return `${text[0]?.toUpperCase() ?? ""}${text.slice(1)}`;
 }

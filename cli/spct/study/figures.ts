@@ -1,100 +1,88 @@
-/** Figures of the study, from what its stages left: means over seeds, intervals, paired differences. Pure. */
+/** Means over items with 95 % intervals of a paired bootstrap, overall and per subset. Pure. */
 import { bootstrapIntervals } from "../../../lib/evaluation/bootstrap.js";
-import type { RecordedItem } from "../../../lib/tally/recorded-votes.js";
-import type { Judge } from "./stages.js";
 
 export interface Estimate {
-  /** Share of items, 0..1; of a difference −1..1. */
+  /** 0..1; of a difference −1..1. */
   value: number;
   /** 95 %. */
   low: number;
   high: number;
 }
 
-/** The parts of `covote eval --json` that the study reads. */
-export interface EvaluationJson {
-  judge_versions: string[];
-  benchmarks: {
-    judged: number;
-    results: { name: string; overall: Estimate; subsets: Record<string, Estimate> }[];
-  }[];
+export interface Figure {
+  overall: Estimate;
+  subsets: Record<string, Estimate>;
 }
 
-/** The names of conditions that the document has columns for. */
-export const conditions = ["greedy", "vote@1", "vote@8", "vote@32", "meta@8", "meta@32"] as const;
-export type Condition = (typeof conditions)[number];
+const resamples = 2000;
 
-/** `subset`: its name, or null for all items. Means over the seeds; the interval is the mean of their intervals. */
-export function accuracyOf(
-  evaluations: readonly EvaluationJson[],
-  condition: string,
-  subset: string | null,
-): Estimate | null {
-  const found = evaluations.flatMap(({ benchmarks }) => {
-    const result = benchmarks[0]?.results.find(({ name }) => name === condition);
-    const estimate = subset === null ? result?.overall : result?.subsets[subset];
-    return estimate === undefined ? [] : [estimate];
-  });
-  if (found.length === 0) return null;
-  return {
-    value: mean(found.map(({ value }) => value)),
-    low: mean(found.map(({ low }) => low)),
-    high: mean(found.map(({ high }) => high)),
-  };
-}
-
-/** How often one vote is right on each item, ties shared: the expectation of `vote@1`. */
-export function oneVoteCredits(items: readonly RecordedItem[]): Map<string, number> {
-  const credit = ({ best, responses, votes }: RecordedItem): number =>
-    mean(
-      votes.map(({ order, scores }) => {
-        if (scores === null || best === null) return 1 / responses;
-        const values = scores.map((score) => score ?? Number.NEGATIVE_INFINITY);
-        const top = Math.max(...values);
-        const among = order.filter((_, i) => values[i] === top);
-        return among.includes(best) ? 1 / among.length : 0;
-      }),
-    );
-  return new Map(items.map((item) => [item.item, credit(item)]));
-}
-
-/** Mean difference over the items that both have, with a paired bootstrap over items. */
-export function pairedDifference(
-  of: ReadonlyMap<string, number>,
-  against: ReadonlyMap<string, number>,
+/**
+ * One figure for each column of values per item, all from the same draws. Items are drawn within their subset, so that
+ * each keeps its size.
+ */
+export function estimate<Name extends string>(
+  columns: Readonly<Record<Name, Float64Array | null>>,
+  subsets: readonly string[],
   seed: number,
-): Estimate {
-  const differences = [...of].flatMap(([item, value]) => {
-    const other = against.get(item);
-    return other === undefined ? [] : [value - other];
+): Record<Name, Figure | null> {
+  const parts = [null, ...subsetNames(subsets)].map((name) => ({
+    name,
+    items: Uint32Array.from(
+      subsets.flatMap((subset, item) => (name === null || subset === name ? [item] : [])),
+    ),
+  }));
+  const names = Object.keys(columns) as Name[];
+  const known = names.flatMap((name) => {
+    const values = columns[name];
+    return values === null ? [] : parts.map(({ items }) => ({ values, items }));
   });
-  const [interval] = bootstrapIntervals(
-    (weights) => [differences.reduce((sum, d, i) => sum + d * (weights[i] ?? 0), 0) / differences.length],
-    { strata: differences.map(() => ""), resamples: 1000, seed },
-  );
-  const value = mean(differences);
-  return { value, low: interval?.low ?? value, high: interval?.high ?? value };
+  const statistics = (weights: ArrayLike<number>): number[] =>
+    known.map(({ values, items }) => {
+      let sum = 0;
+      for (const item of items) sum += (values[item] as number) * (weights[item] as number);
+      return sum / items.length;
+    });
+  const point = statistics(new Uint8Array(subsets.length).fill(1));
+  const intervals = bootstrapIntervals(statistics, { strata: subsets, resamples, seed });
+  let at = 0;
+  const next = (): Estimate => {
+    const value = point[at] ?? Number.NaN;
+    const { low, high } = intervals[at++] ?? { low: value, high: value };
+    return { value, low, high };
+  };
+  return Object.fromEntries(
+    names.map((name): [Name, Figure | null] => {
+      if (columns[name] === null) return [name, null];
+      const overall = next();
+      return [
+        name,
+        { overall, subsets: Object.fromEntries(parts.slice(1).map((part) => [part.name, next()])) },
+      ];
+    }),
+  ) as Record<Name, Figure | null>;
 }
 
-/** The parts of a run's summary that the study reads. */
-export interface PolicySummary {
-  utility: { before: number; after: number } | null;
-  votes: number;
+/** Each once, those of fewer items last. */
+export function subsetNames(subsets: readonly string[]): string[] {
+  const count = (name: string): number => subsets.filter((subset) => subset === name).length;
+  return [...new Set(subsets)].toSorted((a, b) => count(b) - count(a));
 }
 
-export interface PolicyFigures {
-  seed: number;
-  /** By spending. */
-  policies: Record<string, PolicySummary>;
-}
+/** Two-sided 95 % quantiles of Student's t, by degrees of freedom from 1. */
+const students = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
 
-export interface SeedFigures {
-  seed: number;
-  evaluations: Record<Judge, EvaluationJson>;
-  /** One vote: RFT against the base, RL against RFT. */
-  steps: { rftOverBase: Estimate; rlOverRft: Estimate };
-  /** Wall time of the stages that were run, in seconds, by title. */
-  seconds: Record<string, number>;
+/** Mean over seeds with the interval of Student's t; without one where a single seed cannot tell. */
+export function overSeeds(values: readonly number[]): {
+  value: number;
+  low: number | null;
+  high: number | null;
+} {
+  const value = mean(values);
+  const t = students[values.length - 2];
+  if (t === undefined) return { value, low: null, high: null };
+  const variance = values.reduce((sum, each) => sum + (each - value) ** 2, 0) / (values.length - 1);
+  const half = t * Math.sqrt(variance / values.length);
+  return { value, low: value - half, high: value + half };
 }
 
 export function mean(values: readonly number[]): number {
