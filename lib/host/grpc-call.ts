@@ -195,9 +195,20 @@ function untilAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T
     if (signal.aborted) return reject(signal.reason);
     const onAbort = (): void => reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
-    const settle = (): void => signal.removeEventListener("abort", onAbort);
+    const succeed = (value: T): void => {
+      signal.removeEventListener("abort", onAbort);
+      resolve(value);
+    };
+    const fail = (cause: unknown): void => {
+      signal.removeEventListener("abort", onAbort);
+      reject(cause);
+    };
     // A handler that throws before its first await must fail the call, not the process.
-    void Promise.resolve().then(work).then(resolve, reject).finally(settle);
+    try {
+      work().then(succeed, fail);
+    } catch (thrown) {
+      fail(thrown);
+    }
   });
 }
 

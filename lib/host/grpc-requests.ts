@@ -3,9 +3,10 @@
  * the call as INVALID_ARGUMENT with the field's name. By itself the decoder would answer INTERNAL to the one and
  * replace letters in the other.
  */
-import { BinaryReader } from "@bufbuild/protobuf/wire";
+import type { BinaryReader } from "@bufbuild/protobuf/wire";
 import type { ServiceDefinition } from "@grpc/grpc-js";
 import { CovoteError, invalid } from "../core/errors.js";
+import { TextReader } from "../wire/text-reader.js";
 
 /** Stands in the place of a request that could not be read. */
 class MalformedRequest {
@@ -49,7 +50,7 @@ function readRequest(bytes: Buffer, decode: (reader: BinaryReader) => unknown): 
   };
   let request: unknown;
   try {
-    request = decode(new BinaryReader(bytes, readText));
+    request = decode(new TextReader(bytes, readText));
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     const message = `request: ${bytes.length} bytes are no such message (${why}); send one of covote.v1`;

@@ -83,13 +83,13 @@ export function tally(votes: readonly CountedVote[], options: TallyOptions): Tal
   const kept = new Set<string>();
   let whole = true;
   const rewards = Array.from({ length: options.responses }, (_, response) => {
-    const showing = distinct.filter((vote) => vote.scoreOf.has(response));
-    const usable = showing.filter((vote) => vote.scoreOf.get(response) !== null);
+    const showing = distinct.filter((vote) => vote.scoreOf[response] !== undefined);
+    const usable = showing.filter((vote) => vote.scoreOf[response] !== null);
     const failed = showing.length - usable.length;
     if (usable.length === 0) return missing(failed);
     const counted = keepBest(usable, options.metaKeep);
     for (const vote of counted) kept.add(vote.id);
-    const scores = counted.map((vote) => vote.scoreOf.get(response) as number);
+    const scores = counted.map((vote) => vote.scoreOf[response] as number);
     whole &&= scores.every(Number.isSafeInteger);
     return {
       value: mean(scores),
@@ -127,8 +127,8 @@ export function highest(values: readonly (number | null)[], slack: number = roun
 interface DistinctVote {
   id: string;
   meta: number | null;
-  /** Response index → score; null where the vote showed the response and failed to score it. */
-  scoreOf: Map<number, number | null>;
+  /** By response; null where the vote showed the response and failed to score it, undefined where it did not show it. */
+  scoreOf: readonly (number | null | undefined)[];
 }
 
 /** One vote per id, sorted by id, permutations undone. */
@@ -141,11 +141,15 @@ function distinctVotes(votes: readonly CountedVote[], responses: number): Distin
   }
   return [...byId.values()]
     .sort((a, b) => (a.id < b.id ? -1 : 1))
-    .map((vote) => ({
-      id: vote.id,
-      meta: vote.meta ?? null,
-      scoreOf: new Map(vote.order.map((response, index) => [response, vote.scores?.[index] ?? null])),
-    }));
+    .map((vote) => ({ id: vote.id, meta: vote.meta ?? null, scoreOf: scoresByResponse(vote, responses) }));
+}
+
+function scoresByResponse({ order, scores }: CountedVote, responses: number): (number | null | undefined)[] {
+  const scoreOf = new Array<number | null | undefined>(responses).fill(undefined);
+  order.forEach((response, index) => {
+    scoreOf[response] = scores?.[index] ?? null;
+  });
+  return scoreOf;
 }
 
 /**
@@ -181,9 +185,9 @@ function agreement(
     let worse = 0;
     let equal = 0;
     for (const { scoreOf } of counted) {
-      const score = scoreOf.get(other);
+      const score = scoreOf[other];
       if (score === undefined || score === null) continue;
-      const own = scoreOf.get(response) as number;
+      const own = scoreOf[response] as number;
       if (own > score) better++;
       else if (own < score) worse++;
       else equal++;
@@ -211,17 +215,17 @@ function checkOptions({ responses, metaKeep }: TallyOptions): void {
 }
 
 function checkVote(vote: CountedVote, responses: number): void {
-  const seen = new Set<number>();
-  for (const response of vote.order) {
+  vote.order.forEach((response, index) => {
     if (!Number.isInteger(response) || response < 0 || response >= responses) {
       throw invalid(
         "order",
         `vote ${vote.id}: ${response} is not the index of one of ${responses} responses`,
       );
     }
-    if (seen.has(response)) throw invalid("order", `vote ${vote.id}: response ${response} comes twice`);
-    seen.add(response);
-  }
+    if (vote.order.indexOf(response) < index) {
+      throw invalid("order", `vote ${vote.id}: response ${response} comes twice`);
+    }
+  });
   if (vote.scores !== null) {
     if (vote.scores.length !== vote.order.length) {
       throw invalid(

@@ -4,13 +4,14 @@
  * `decode` never lets a parser's own error out: bytes that are not such a message are an
  * `invalid_argument` that names the message type, so that a poison message can be told from a fault.
  */
-import { BinaryWriter } from "@bufbuild/protobuf/wire";
+import { type BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { CovoteError } from "../core/errors.js";
+import { TextReader } from "./text-reader.js";
 
 /** What the generated code offers for each message type. */
 export interface MessageType<M> {
   encode(message: M, writer?: BinaryWriter): { finish(): Uint8Array };
-  decode(bytes: Uint8Array): M;
+  decode(reader: BinaryReader): M;
 }
 
 export interface Codec<M> {
@@ -41,7 +42,7 @@ export function createCodec<M>(name: string, type: MessageType<M>): Codec<M> {
     },
     decode: (bytes) => {
       try {
-        return type.decode(bytes);
+        return type.decode(new TextReader(bytes));
       } catch (cause) {
         const why = cause instanceof Error ? cause.message : String(cause);
         throw new CovoteError("invalid_argument", `not a ${name}: ${bytes.length} bytes, ${why}`, {

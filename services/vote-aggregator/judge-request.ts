@@ -1,7 +1,7 @@
 /**
  * What a judge is asked, and how it is written down: between the domain's words and those of the wire.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { ChatMessage } from "../../lib/grm/chat.js";
 import type { Response } from "../../lib/wire/gen/covote/v1/common.js";
 import type { Vote } from "../../lib/wire/gen/covote/v1/judging.js";
@@ -9,7 +9,7 @@ import { type Judgment, type Reward, StepForm } from "../../lib/wire/gen/covote/
 import { fromWireNullReason } from "../../lib/wire/null-reason.js";
 import type { CastVote, Outcome } from "./judgment.js";
 import { totalCost, toVoteRecord, toWireReward } from "./judgment-records.js";
-import type { StepLayout } from "./step-layout.js";
+import { type StepLayout, stepsOf } from "./step-layout.js";
 
 export interface JudgeRequest {
   id: string;
@@ -43,10 +43,9 @@ export function digestOf(request: JudgeRequest): string {
   // Without these the digest is that of records from before there were any.
   if (reference !== null) asked.push(reference);
   if (split > 0) asked.push({ split });
-  if (responses.some(({ steps }) => steps !== undefined)) {
-    asked.push({ steps: responses.map(({ steps }) => steps?.texts ?? null) });
-  }
-  return createHash("sha256").update(JSON.stringify(asked)).digest("hex");
+  const steps = stepsOf(responses);
+  if (steps !== null) asked.push({ steps });
+  return hash("sha256", JSON.stringify(asked));
 }
 
 export function toJudgment(

@@ -262,16 +262,24 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
 const recordReserveMs = 25;
 
 /** The promise's end, or `cancelled` as soon as the signal aborts. */
-async function unlessLeft<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  const left = deferred<never>();
-  const leave = (): void => left.reject(new CovoteError("cancelled", "the caller cancelled"));
-  if (signal?.aborted) leave();
-  signal?.addEventListener("abort", leave, { once: true });
-  try {
-    return await Promise.race([work, left.promise]);
-  } finally {
-    signal?.removeEventListener("abort", leave);
-  }
+function unlessLeft<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const leave = (): void => reject(new CovoteError("cancelled", "the caller cancelled"));
+    if (signal.aborted) return leave();
+    signal.addEventListener("abort", leave, { once: true });
+    const stay = (): void => signal.removeEventListener("abort", leave);
+    work.then(
+      (value) => {
+        stay();
+        resolve(value);
+      },
+      (cause: unknown) => {
+        stay();
+        reject(cause);
+      },
+    );
+  });
 }
 
 /** Its own callers have been told. */

@@ -36,13 +36,13 @@ export async function openJudgmentRecords(bus: Bus): Promise<JudgmentRecords> {
   /** False when there is an entry already. */
   const create = async (judgmentId: string, bytes: Uint8Array): Promise<boolean> => {
     if (bytes.length <= maxEntryBytes) {
-      const created = await unlessTooLarge(unlessThere(entries.create(judgmentId, bytes)));
-      if (created !== "too large") return created;
+      const entry = await made(entries.create(judgmentId, bytes));
+      if (entry !== "too large") return entry === "made";
     }
     // A name of its own: who comes second must not write over the first one's object.
     const name = `${judgmentId}.${newId()}`;
     await objects.put(name, bytes);
-    if (await unlessThere(entries.create(judgmentId, objectEntry(name)))) return true;
+    if ((await made(entries.create(judgmentId, objectEntry(name)))) === "made") return true;
     // One that stays is nobody's, and expires.
     await objects.delete(name).catch(ignore);
     return false;
@@ -88,24 +88,14 @@ function objectNameOf(entry: Uint8Array): string | null {
 
 function ignore(): void {}
 
-/** False when the key lives already. */
-async function unlessThere(create: Promise<unknown>): Promise<boolean> {
+/** What became of an entry that was to be made: `there`, when the key lives already; `too large` for the server. */
+async function made(create: Promise<unknown>): Promise<"made" | "there" | "too large"> {
   try {
     await create;
-    return true;
+    return "made";
   } catch (thrown) {
     const error = CovoteError.from(thrown);
-    if (error.code === "already_exists") return false;
-    throw error;
-  }
-}
-
-/** `too large` when the server takes no message of that size. */
-async function unlessTooLarge<T>(write: Promise<T>): Promise<T | "too large"> {
-  try {
-    return await write;
-  } catch (thrown) {
-    const error = CovoteError.from(thrown);
+    if (error.code === "already_exists") return "there";
     if (error.code === "invalid_argument") return "too large";
     throw error;
   }
