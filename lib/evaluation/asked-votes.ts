@@ -54,9 +54,11 @@ export interface AskOptions {
 export function askedDigest(item: EvaluationItem, options: AskOptions): string {
   const { votes, temperature, seed, greedy, meta } = options;
   const panelLimit = item.panelLimit ?? options.panelLimit;
-  const texts = digest([item.query, item.responses, item.reference]);
+  const texts = digest([item.query, item.responses]);
   const how: unknown[] = [votes, temperature, seed, panelLimit, greedy, meta];
   if (options.split) how.push({ split: options.split });
+  // A way of asking: with and without it, judges of the same responses can be compared.
+  if (item.reference !== null) how.push({ reference: item.reference });
   return `${texts}-${digest(how)}`;
 }
 

@@ -64,3 +64,9 @@ test("votes with principles drawn apart are other votes on the same texts", () =
   expect(new Set([joint, one, four]).size).toBe(3);
   expect(sameTexts(joint, four)).toBe(true);
 });
+
+test("with and without a reference the same item is asked another way, about the same texts", () => {
+  const [without, shown] = [item, { ...item, reference: "42" }].map((each) => askedDigest(each, options));
+  expect(without).not.toBe(shown);
+  expect(sameTexts(without ?? "", shown ?? "")).toBe(true);
+});
