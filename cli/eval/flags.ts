@@ -63,7 +63,10 @@ export function planOf(flags: EvalFlags): EvalPlan {
     throw invalid(flag, "cannot go with --address: that cluster has models of its own");
   }
   if (flags.baseline !== undefined) {
-    const other = { "--grm": flags.grm, "--meta-rm": flags.metaRm, "--address": flags.address };
+    const other = {
+      ...{ "--grm": flags.grm, "--meta-rm": flags.metaRm, "--address": flags.address },
+      "--split": flags.split,
+    };
     const given = Object.entries(other).find(([, value]) => value !== undefined);
     if (given !== undefined) throw invalid("--baseline", `judges by itself; leave ${given[0]} out`);
   }

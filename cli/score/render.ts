@@ -127,8 +127,10 @@ function closing({ outcome, judgment }: Scored, width: number, style: TextStyle)
   // Without a vote that could be read there was nothing to ask the meta RM.
   const plain = scored && judgment !== null && judgment.metaKeep > 0 && judgment.metaVersion === "";
   const meta = plain ? " The meta reward model did not answer: plain voting." : "";
+  const steps =
+    outcome.stepForm === StepForm.PREFIX ? " The reward of a step is that of the response up to it." : "";
   const votes = plural(cost?.votes ?? judgment?.votes.length ?? 0, "vote");
-  const said = `${votes} in ${latency(latencyMs)}${version}. Judgment ${judgmentId}.${meta}${cut}`;
+  const said = `${votes} in ${latency(latencyMs)}${version}. Judgment ${judgmentId}.${steps}${meta}${cut}`;
   return wrapWords(said, width - 2).map((line) => `  ${style.dim(line)}`);
 }
 

@@ -242,6 +242,9 @@ function checkBallot(ballot: Ballot, bus: Bus): void {
     throw invalid("ballot.tickets", "is empty or has a ticket without an id");
   }
   if (ballot.responses.length === 0) throw invalid("ballot.responses", "is empty");
+  if (ballot.steps !== undefined && ballot.steps.responses.length !== ballot.responses.length) {
+    throw invalid("ballot.steps", "must have as many entries as there are responses");
+  }
   const [owner, ...rest] = replySubject.slice(bus.subjects.votes("x").length - 1).split(".");
   if (rest.length > 0 || !isId(owner) || replySubject !== bus.subjects.votes(owner)) {
     throw invalid("ballot.reply_subject", `is no aggregator of this cluster: ${replySubject.slice(0, 80)}`);

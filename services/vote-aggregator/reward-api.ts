@@ -24,6 +24,7 @@ import {
 import { createChannel } from "./channel.js";
 import type { Judge } from "./judge.js";
 import type { JudgeRequest } from "./judge-request.js";
+import { stepsOf } from "./step-layout.js";
 
 /** What a request that says nothing about it gets. */
 export interface JudgingDefaults {
@@ -146,7 +147,7 @@ export function toJudgeRequest(
     split: options?.split ?? defaults.split ?? 0,
   };
   const reference = request.reference ?? null;
-  const steps = stepsOf(request);
+  const steps = stepsOf(request.responses);
   checkScoreRequest({ requestId, query, responses, steps, reference, options: choice, labels });
   const { votes, metaKeep, temperature, panelLimit, seed, split } = choice;
   const ownDeadline = clock.now() + choice.deadlineMs;
@@ -169,12 +170,6 @@ export function toJudgeRequest(
     traceparent: formatTraceparent(context.trace),
     priority: "hi",
   };
-}
-
-/** Of each response; null where none is given as steps. */
-function stepsOf({ responses }: ScoreRequest): (readonly string[] | null)[] | null {
-  if (!responses.some(({ steps }) => steps !== undefined)) return null;
-  return responses.map(({ steps }) => steps?.texts ?? null);
 }
 
 function metaKeepOf(votes: number, keep: JudgingDefaults["metaKeep"]): number {

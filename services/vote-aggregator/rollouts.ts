@@ -24,6 +24,7 @@ import { toWireNullReason } from "../../lib/wire/null-reason.js";
 import type { Judge } from "./judge.js";
 import type { JudgeRequest } from "./judge-request.js";
 import { ruledExperience } from "./ruled.js";
+import { stepsOf } from "./step-layout.js";
 
 export interface RolloutOptions {
   /** Groups judged at a time. */
@@ -83,7 +84,7 @@ function toRequest(
   const { panelLimit } = plan;
   const options = { votes, metaKeep, temperature, panelLimit, deadlineMs, seed: prompt.seed };
   const query = prompt.query?.messages ?? [];
-  checkScoreRequest({ query, responses: responses.map((r) => r.text), options });
+  checkScoreRequest({ query, responses: responses.map((r) => r.text), steps: stepsOf(responses), options });
   return {
     id: parseId("rollout.id", id),
     freshId: false,

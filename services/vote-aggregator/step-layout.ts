@@ -26,6 +26,12 @@ export interface StepLayout {
   responses: readonly { whole: number; steps: readonly number[] | null }[];
 }
 
+/** The steps of each response, null for one that is given as text; null: none is given as steps. */
+export function stepsOf(responses: readonly Response[]): (readonly string[] | null)[] | null {
+  if (!responses.some(({ steps }) => steps !== undefined)) return null;
+  return responses.map(({ steps }) => steps?.texts ?? null);
+}
+
 /** What stands between two steps where they are read as one text. */
 const between = "\n\n";
 

@@ -86,7 +86,7 @@ export interface ScoreRequest {
   query:
     | Query
     | undefined;
-  /** 1 to 256 responses. */
+  /** 1 to 256 responses, the steps of those that are given as steps counted too. */
   responses: Response[];
   /** Unset fields take the server's defaults. */
   options?:
