@@ -36,7 +36,8 @@ export async function openPick({ folder, grammar, threads }: VoterOptions): Prom
     close: engines.close,
     vote: async (item, { votes, temperature, seed, panelLimit, signal }) => {
       const limit = Math.min(panelLimit ?? item.responses.length, grammar.maxPanel);
-      if (limit < 2) throw invalid("panelLimit", "is 1: nothing can be picked from panels of one");
+      if (limit < 2)
+        throw invalid("panelLimit", "is 1: each response is shown alone, and a pick needs two of them");
       const ballots = planBallots({
         ...{ judgmentId: "item", responses: item.responses.length, votes, panelLimit: limit },
         ...{ votesPerBallot, seed },

@@ -13,8 +13,13 @@ import type { VoterOptions } from "./judge-pick.js";
 import { openScorers, scoresOf } from "./judge-scalar.js";
 
 export async function openSemiScalar({ folder, grammar, threads }: VoterOptions): Promise<Voter> {
-  const critics = await openEngines(threads, () => openLlamaEngine({ checkpoint: folder.critic, slots: 64 }));
   const scorers = await openScorers(folder.checkpoint, threads);
+  const critics = await openEngines(threads, () =>
+    openLlamaEngine({ checkpoint: folder.critic, slots: 64 }),
+  ).catch(async (thrown: unknown) => {
+    await scorers.close();
+    throw thrown;
+  });
   const maxTokens = 1 + grammar.maxTokens(1);
   let asked = 0;
   return {

@@ -54,7 +54,7 @@ const voters = {
 } satisfies Record<BaselineKind, unknown>;
 
 export async function openBaselineJudge(folder: BaselineFolder, threads: number): Promise<OpenJudge> {
-  const voter = await voters[folder.kind]({ folder, grammar: grammars[folder.grammar], threads });
+  const voter = await openVoter(folder, threads);
   const name = baselineVersion(folder);
   return {
     itemsInFlight: 96,
@@ -62,6 +62,18 @@ export async function openBaselineJudge(folder: BaselineFolder, threads: number)
     failed: voter.failed,
     close: voter.close,
   };
+}
+
+/** Throws `invalid_argument` that names `--baseline` when a model in the folder is not what its kind needs. */
+async function openVoter(folder: BaselineFolder, threads: number): Promise<Voter> {
+  try {
+    return await voters[folder.kind]({ folder, grammar: grammars[folder.grammar], threads });
+  } catch (thrown) {
+    const error = CovoteError.from(thrown);
+    if (error.code !== "invalid_argument") throw error;
+    const message = `--baseline: ${folder.path} is no ${folder.kind} baseline: ${error.message}`;
+    throw new CovoteError("invalid_argument", message, { field: "--baseline", cause: thrown });
+  }
 }
 
 /** `pairwise-1f2e3d4c`: of its weights, so that a baseline trained anew in the same folder is another judge. */

@@ -51,7 +51,7 @@ export type Recipe = Pick<
 const items = 4800;
 
 export const recipes: Record<BaselineKind, Recipe> = {
-  pick: { items, samples: 8, epochs: 1, batch: 128, learningRate: 1e-3, extraLayers: 0 },
+  pick: { items, samples: 8, epochs: 2, batch: 64, learningRate: 1e-3, extraLayers: 0 },
   pairwise: { items, samples: 0, epochs: 3, batch: 16, learningRate: 1e-3, extraLayers: 2 },
   scalar: { items, samples: 0, epochs: 6, batch: 16, learningRate: 1e-3, extraLayers: 2 },
   "semi-scalar": { items, samples: 3, epochs: 3, batch: 16, learningRate: 1e-3, extraLayers: 1 },

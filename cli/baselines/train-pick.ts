@@ -10,11 +10,17 @@ import { selectTrajectories } from "../../lib/spct/rejection.js";
 import { judgmentVerdict } from "../../lib/spct/rule-reward.js";
 import { openLlamaTrainer } from "../../lib/trainer/llama.js";
 import type { TrainedSequence } from "../../lib/trainer/trainer.js";
-import { headTokens, inputOf } from "./conversations.js";
+import { critiqueOf, headTokens, inputOf } from "./conversations.js";
 import { checkItems, type LearningItem } from "./items.js";
 import { pickForm } from "./pick-form.js";
 import { sampleTexts } from "./sample.js";
 import { type Trained, type TrainingContext, trainSteps } from "./training.js";
+
+/**
+ * How much a token of the pick counts in the loss, against one of the analysis: the base can write the analysis already,
+ * and the pick is one token or two of some fifty.
+ */
+const pickWeight = 10;
 
 export async function trainPick(context: TrainingContext): Promise<Trained> {
   const { items, grammar, tokenizer, base, job, threads, folder } = context;
@@ -51,8 +57,11 @@ export async function trainPick(context: TrainingContext): Promise<Trained> {
       const tokenIds = tokenizer.chat([...prompt, { role: "assistant", content }], {
         addGenerationPrompt: false,
       });
+      if (tokenIds.length > maxPositions) return [];
       const firstTarget = tokenizer.chat(prompt).length;
-      return tokenIds.length > maxPositions ? [] : [{ tokenIds, firstTarget }];
+      const analysis = tokenizer.encode(critiqueOf(grammar, text, responses.length)).length;
+      const weights = tokenIds.slice(firstTarget).map((_, i) => (i < analysis ? 1 : pickWeight));
+      return [{ tokenIds, firstTarget, weights }];
     });
   });
   if (examples.length === 0) {

@@ -69,8 +69,8 @@ export async function openLlamaTrainer(options: LlamaTrainerOptions): Promise<Tr
       return apply(stepOptions, { ...result.metrics, entropy: meanEntropy(batch.sequences, forward) });
     },
     stepSupervised: async (sequences, stepOptions) => {
-      const weights = sequences.map((s) =>
-        Float32Array.from(s.tokenIds, (_, i) => (i >= s.firstTarget ? 1 : 0)),
+      const weights = sequences.map(({ tokenIds, firstTarget, weights: given }) =>
+        Float32Array.from(tokenIds, (_, i) => (i < firstTarget ? 0 : (given?.[i - firstTarget] ?? 1))),
       );
       const { coefficients } = crossEntropyCoefficients(weights);
       const { outputs } = await training.accumulate(sequences.map(toTraining), coefficients);

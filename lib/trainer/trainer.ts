@@ -10,6 +10,8 @@ export interface TrainedSequence {
   tokenIds: ArrayLike<number>;
   /** Index of the first response token; it and all after it are targets. */
   firstTarget: number;
+  /** How much each target counts in `stepSupervised`, one per target, 0 or more. Default: 1 each. */
+  weights?: ArrayLike<number>;
 }
 
 export interface GrpoBatch {
@@ -38,7 +40,7 @@ export interface Trainer {
   step(): number;
   /** One optimiser step with the GRPO loss against the frozen reference (the weights at the start). */
   stepGrpo(batch: GrpoBatch, loss: GrpoLossOptions, options: StepOptions): Promise<StepReport>;
-  /** One optimiser step with the mean negative log-likelihood of the targets. */
+  /** One optimiser step with the weighted mean of the targets' negative log-likelihoods. */
   stepSupervised(sequences: readonly TrainedSequence[], options: StepOptions): Promise<StepReport>;
   /** The current weights as safetensors bytes, ready to serve. */
   weights(): Promise<Uint8Array>;

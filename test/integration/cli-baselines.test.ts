@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -166,6 +166,27 @@ describe("what cannot be is refused in one line, with exit 2 and nothing left be
       "a plain checkpoint as a baseline",
       () => ["eval", at("items.jsonl"), "--baseline", models.grm],
       /--baseline: .* is a plain checkpoint: it has no baseline\.json/,
+    ],
+    [
+      "a baseline whose model is of another kind",
+      () => {
+        cpSync(at("scalar"), at("mislabelled"), { recursive: true });
+        writeFileSync(
+          at("mislabelled/baseline.json"),
+          JSON.stringify({ kind: "pick", grammar: "postcards" }),
+        );
+        return ["eval", at("items.jsonl"), "--baseline", at("mislabelled"), "--record", at("none.jsonl")];
+      },
+      /--baseline: .*mislabelled is no pick baseline: .* has a scalar head/,
+    ],
+    [
+      "a baseline of a kind that nobody knows",
+      () => {
+        cpSync(at("scalar"), at("unknown"), { recursive: true });
+        writeFileSync(at("unknown/baseline.json"), JSON.stringify({ kind: "oracle" }));
+        return ["eval", at("items.jsonl"), "--baseline", at("unknown")];
+      },
+      /--baseline: .*baseline\.json: kind must be one of pick, pairwise, scalar, semi-scalar/,
     ],
     [
       "a baseline beside a reward model",
