@@ -7,9 +7,12 @@ import { silentLogger } from "../../lib/core/logger.js";
 import type { GenerateRequest, GenerativeEngine } from "../../lib/engine/engine.js";
 import { createSimulatedEngine } from "../../lib/engine/simulated.js";
 import { grammars } from "../../lib/grm/grammar.js";
+import { createMetrics } from "../../lib/host/metrics.js";
 import { PrinciplesSource as WrittenBy } from "../../lib/wire/gen/covote/v1/common.js";
+import { Vote } from "../../lib/wire/gen/covote/v1/judging.js";
 import { keptPrinciplesCodec } from "../../lib/wire/messages.js";
 import { createPrinciplesStore } from "../../services/grm-worker/kept-principles.js";
+import { workerMetrics } from "../../services/grm-worker/metrics.js";
 import {
   createPrinciplesSource,
   type PrinciplesRequest,
@@ -336,4 +339,19 @@ describe("a vote in split mode", () => {
     ).toMatchObject(expected);
     expect(missed).toEqual(["store_away", "unreadable", "unsupported"]);
   });
+});
+
+test("hits, misses, why votes wrote their own, and the tokens saved are told to Prometheus", async () => {
+  const metrics = createMetrics({ service: "w" });
+  const meter = workerMetrics(metrics, createSimulatedEngine({ respond: () => "" }));
+  const vote = (principlesSource: WrittenBy): Vote =>
+    Vote.fromPartial({ principlesSource, principlesTokens: 7, cost: { votes: 1 } });
+  for (const by of [WrittenBy.DRAWN, WrittenBy.REUSED, WrittenBy.REUSED, WrittenBy.FALLBACK])
+    meter.cast(vote(by));
+  meter.missedPrinciples("store_away");
+  const told = await metrics.text();
+  const count = (outcome: string): string | undefined =>
+    new RegExp(`covote_vote_principles_total{.*outcome="${outcome}".*} (.*)`).exec(told)?.[1];
+  expect([count("reused"), count("drawn"), count("store_away")]).toEqual(["2", "1", "1"]);
+  expect(/covote_principles_saved_tokens_total{.*} (.*)/.exec(told)?.[1]).toBe("14");
 });

@@ -235,3 +235,25 @@ test("simulated engine: every request ends once and the slots' accounts close, w
     { numRuns: 60 },
   );
 });
+
+describe("simulated engine: openings and stop words", () => {
+  const text = "topic 3 critique topic yes";
+
+  test("an opening is part of the prompt's tokens, not of the text", async () => {
+    const engine = createSimulatedEngine({ respond: () => text });
+    const plain = await engine.generate(ask(), {});
+    const opened = await engine.generate(ask({ opening: "principles topic 3" }), {});
+    expect(opened.text).toBe(text);
+    expect(opened.promptIds.length).toBe(plain.promptIds.length + 3);
+    expect(opened.cachedTokens).toBe(plain.promptIds.length);
+  });
+
+  test("a stop word ends the text and stays in it; one that does not come changes nothing", async () => {
+    const engine = createSimulatedEngine({ respond: () => text });
+    expect(await engine.generate(ask({ stop: ["critique"] }), {})).toMatchObject({
+      text: "topic 3 critique",
+      finish: "stop",
+    });
+    expect((await engine.generate(ask({ stop: ["scores"] }), {})).text).toBe(text);
+  });
+});
