@@ -35,7 +35,7 @@ export function drawFindings(findings: Pick<Findings, "curves">): string {
     chart.setOption({
       animation: false,
       textStyle: { fontFamily: "system-ui, sans-serif" },
-      grid: { left: 56, right: 20, top: 64, bottom: 48 },
+      grid: { left: 56, right: 20, top: 92, bottom: 48 },
       legend: {
         top: 8,
         left: 12,

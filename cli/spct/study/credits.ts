@@ -9,6 +9,7 @@ import { type AskedItem, parseAskedItem, supports } from "../../../lib/evaluatio
 import type { Condition } from "../../../lib/evaluation/conditions.js";
 import { creditOf } from "../../../lib/evaluation/credit.js";
 import { drawOrder, drawOutcomes } from "../../../lib/evaluation/draws.js";
+import { sumTokens } from "../../../lib/evaluation/token-use.js";
 import { parseRecordedItem } from "../../../lib/tally/recorded-votes.js";
 
 /** One judge's recorded votes on the held-out items. */
@@ -39,6 +40,12 @@ export function readVotes(text: string, seed: number): JudgeVotes {
 /** Names of the items, and of the subset that each belongs to, in the order of credits. */
 export function itemsOf({ items }: JudgeVotes): { name: string; subset: string }[] {
   return items.map(({ asked, responses }) => ({ name: asked.item, subset: subsetOf(responses) }));
+}
+
+/** Tokens that a vote generated, on average, the drawing of principles included; null where nobody counted. */
+export function tokensOf({ items }: JudgeVotes): number | null {
+  const use = sumTokens(items.map(({ asked }) => asked.tokens));
+  return use === null || use.votes === 0 ? null : use.completion / use.votes;
 }
 
 export function subsetOf(responses: number): string {

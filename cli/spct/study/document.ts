@@ -49,13 +49,15 @@ export function findingsDocument(findings: Findings): string {
     ...keepSection(findings),
     ...contenderSection(findings, "ablations", "Ablations", [
       `The same as full SPCT (RL, seed ${contenderSeed}) but for one thing; in each second row the difference to it, paired by item.`,
+      "Tokens are those that a vote generates, its own above full SPCT's.",
     ]),
     ...contenderSection(findings, "baselines", "Baselines", [
       `Trained from the same base on the same kind of data (seed ${contenderSeed}); in each second row the difference to full SPCT. A scalar`,
       "that no dice decide has the same figure in every column.",
     ]),
     ...contenderSection(findings, "split", "Principles drawn apart", [
-      "The RL judge with principles drawn once per query and given to its votes, against votes that write their own.",
+      "The RL judge with principles drawn once per query and given to its votes, against votes that write their own. The",
+      "tokens of a vote include its share in the drawing.",
     ]),
     ...policySection(findings),
     "## Time",
@@ -112,14 +114,14 @@ function contenderSection(
     "",
     ...words,
     "",
-    `| | ${names.join(" | ")} |`,
-    `|---|${names.map(() => "---|").join("")}`,
-    ...rows.flatMap(({ contender, accuracy, gain }) => {
-      const row = (title: string, of: (name: string) => string) =>
-        `| ${title} | ${names.map(of).join(" | ")} |`;
+    `| | ${names.join(" | ")} | tokens a vote |`,
+    `|---|${names.map(() => "---|").join("")}---:|`,
+    ...rows.flatMap(({ contender, accuracy, gain, tokens }) => {
+      const row = (title: string, of: (name: string) => string, cost: number | null) =>
+        `| ${title} | ${names.map(of).join(" | ")} | ${cost === null ? "–" : cost.toFixed(1)} |`;
       return [
-        row(contender.title, (name) => cell(accuracy[name]?.overall ?? null)),
-        row("", (name) => gainCell(gain[name]?.overall ?? null)),
+        row(contender.title, (name) => cell(accuracy[name]?.overall ?? null), tokens.own),
+        row("", (name) => gainCell(gain[name]?.overall ?? null), tokens.full),
       ];
     }),
     "",

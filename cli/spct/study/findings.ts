@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Condition } from "../../../lib/evaluation/conditions.js";
 import { columns, curves, keepSweepOf, metaAt, votesAt } from "./conditions.js";
 import { type Contender, contenderSeed } from "./contenders.js";
-import { creditsOf, itemsOf, type JudgeVotes, meanCredits, minus, readVotes } from "./credits.js";
+import { creditsOf, itemsOf, type JudgeVotes, meanCredits, minus, readVotes, tokensOf } from "./credits.js";
 import { estimate, type Figure, subsetNames } from "./figures.js";
 import { type PolicyFigure, type PolicySummary, policyFigures, policyResult } from "./policies.js";
 import { type Stage, secondsOf } from "./stage.js";
@@ -31,6 +31,8 @@ export interface ContenderFigures {
   accuracy: Figures;
   /** Above full SPCT under the same condition, paired by item. */
   gain: Figures;
+  /** That a vote generated, on average: its own, and full SPCT's; null where nobody counted. */
+  tokens: { own: number | null; full: number | null };
 }
 
 export interface Findings {
@@ -124,6 +126,7 @@ export function findingsOf({ dir, seeds, contenders, policies, stages, about }: 
       const compared = columns.filter(({ metaKeep }) => metaKeep === null);
       return {
         contender: { id, group, title },
+        tokens: { own: tokensOf(own), full: tokensOf(full) },
         accuracy: under(compared, (condition) => creditsOf(own, condition)),
         gain: under(compared, (condition) => minus(creditsOf(own, condition), creditsOf(full, condition))),
       };

@@ -53,10 +53,11 @@ export function findingsJson(findings: Findings): object {
         Object.fromEntries(
           contenders
             .filter(({ contender }) => contender.group === group)
-            .map(({ contender, accuracy: own, gain }) => [
+            .map(({ contender, accuracy: own, gain, tokens }) => [
               contender.id,
               {
                 title: contender.title,
+                completion_tokens_per_vote: tokens,
                 accuracy: valuesOf(own, null),
                 intervals: intervalsOf(own, null),
                 difference: Object.fromEntries(
