@@ -16,7 +16,7 @@ import { CovoteError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
 import type { Bus, BusEvent, MessageMeta, Subscription } from "./bus.js";
 import type { Link } from "./link.js";
-import { messageHeaders } from "./message-headers.js";
+import { MessageHeaders } from "./message-headers.js";
 import { errorFromHeaders, errorHeaders, fromNats } from "./nats-errors.js";
 
 export const traceparentHeader = "traceparent";
@@ -81,7 +81,9 @@ export function createCoreMessages(
       try {
         const { traceparent = "", reply } = opts ?? {};
         nc.publish(subject, data, {
-          ...(traceparent === "" ? {} : { headers: messageHeaders({ [traceparentHeader]: traceparent }) }),
+          ...(traceparent === ""
+            ? {}
+            : { headers: new MessageHeaders().set(traceparentHeader, traceparent).forClient() }),
           ...(reply === undefined ? {} : { reply }),
         });
       } catch (cause) {
@@ -102,12 +104,11 @@ export function createCoreMessages(
       const untilMs = clock.now() + opts.timeoutMs;
       if (!link.connected()) await link.whenConnected(what, opts.timeoutMs, opts.signal);
       const timeout = Math.max(1, Math.ceil(untilMs - clock.now()));
-      const head = messageHeaders({
-        [traceparentHeader]: opts.traceparent,
-        [deadlineHeader]: String(Math.floor(untilMs)),
-      });
+      const head = new MessageHeaders()
+        .set(traceparentHeader, opts.traceparent)
+        .set(deadlineHeader, String(Math.floor(untilMs)));
       const answer = link
-        .unlessLost(what, nc.request(subject, data, { timeout, headers: head }))
+        .unlessLost(what, nc.request(subject, data, { timeout, headers: head.forClient() }))
         .catch((cause: unknown) => {
           throw fromNats(what, cause);
         });

@@ -41,76 +41,113 @@ const progress = encoder.encode("+WPI");
 const term = encoder.encode("+TERM");
 
 export function openDelivery(nc: NatsConnection, queue: QueueName, msg: Msg, nowMs: number): Delivery {
-  const { deliveryCount, sequence } = parseAckSubject(msg.reply ?? "");
-  let settled = false;
-  let lost = false;
-  let leasedAtMs = nowMs;
-  const life = createLazySignal();
+  return new PulledItem(nc, queue, msg, nowMs);
+}
 
-  const say = (word: Uint8Array): void => {
-    if (settled || nc.isClosed()) return;
-    settled = true;
-    msg.respond(word);
-  };
-  const header = (name: string): string | undefined => msg.headers?.get(name) || undefined;
-  const abort = (reason: unknown): void => life.abort(() => reason);
-  const item: WorkItem = {
-    data: msg.data,
-    queue,
-    subject: msg.subject,
-    deliveryCount,
-    get id() {
-      // An item that others put there without an id is known by its place in the stream.
-      return header(messageIdHeader) ?? `${queue}-${sequence}`;
-    },
-    get traceparent() {
-      return header(traceparentHeader);
-    },
-    get signal() {
-      return life.signal;
-    },
-  };
-  return {
-    item,
-    deliveryCount,
-    get settled() {
-      return settled;
-    },
-    get lost() {
-      return lost;
-    },
-    get leasedAtMs() {
-      return leasedAtMs;
-    },
-    working: (at) => {
-      if (settled || nc.isClosed()) return;
-      leasedAtMs = at;
-      msg.respond(progress);
-    },
-    acknowledge: () => say(ack),
-    acknowledgeSurely: async (timeout) => {
-      if (settled || nc.isClosed() || msg.reply === undefined) return;
-      settled = true;
-      await nc.request(msg.reply, ack, { timeout }).catch(() => undefined);
-    },
-    giveBack: (pauseMs = 0) =>
-      say(pauseMs > 0 ? encoder.encode(`-NAK ${JSON.stringify({ delay: nanos(Math.ceil(pauseMs)) })}`) : nak),
-    terminate: () => say(term),
-    lose: () => {
-      lost = true;
-      abort(new CovoteError("cancelled", `item ${item.id} was given to another worker`));
-    },
-    abort,
-    letter: () => ({
-      queue,
-      id: item.id,
-      subject: msg.subject,
-      sequence,
-      deliveryCount,
-      traceparent: item.traceparent,
-      data: msg.data,
-    }),
-  };
+/** The item and its delivery in one: there is one for every item in hand. */
+class PulledItem implements Delivery, WorkItem {
+  readonly queue: QueueName;
+  readonly deliveryCount: number;
+  settled = false;
+  lost = false;
+  leasedAtMs: number;
+  readonly #nc: NatsConnection;
+  readonly #msg: Msg;
+  readonly #sequence: number;
+  readonly #life = createLazySignal();
+
+  constructor(nc: NatsConnection, queue: QueueName, msg: Msg, nowMs: number) {
+    const { deliveryCount, sequence } = parseAckSubject(msg.reply ?? "");
+    this.queue = queue;
+    this.deliveryCount = deliveryCount;
+    this.leasedAtMs = nowMs;
+    this.#nc = nc;
+    this.#msg = msg;
+    this.#sequence = sequence;
+  }
+
+  get item(): WorkItem {
+    return this;
+  }
+
+  get data(): Uint8Array {
+    return this.#msg.data;
+  }
+
+  get subject(): string {
+    return this.#msg.subject;
+  }
+
+  get id(): string {
+    // An item that others put there without an id is known by its place in the stream.
+    return this.#header(messageIdHeader) ?? `${this.queue}-${this.#sequence}`;
+  }
+
+  get traceparent(): string | undefined {
+    return this.#header(traceparentHeader);
+  }
+
+  get signal(): AbortSignal {
+    return this.#life.signal;
+  }
+
+  working(nowMs: number): void {
+    if (this.settled || this.#nc.isClosed()) return;
+    this.leasedAtMs = nowMs;
+    this.#msg.respond(progress);
+  }
+
+  acknowledge(): void {
+    this.#say(ack);
+  }
+
+  async acknowledgeSurely(timeout: number): Promise<void> {
+    const { reply } = this.#msg;
+    if (this.settled || this.#nc.isClosed() || reply === undefined) return;
+    this.settled = true;
+    await this.#nc.request(reply, ack, { timeout }).catch(() => undefined);
+  }
+
+  giveBack(pauseMs = 0): void {
+    const later = (): Uint8Array =>
+      encoder.encode(`-NAK ${JSON.stringify({ delay: nanos(Math.ceil(pauseMs)) })}`);
+    this.#say(pauseMs > 0 ? later() : nak);
+  }
+
+  terminate(): void {
+    this.#say(term);
+  }
+
+  lose(): void {
+    this.lost = true;
+    this.abort(new CovoteError("cancelled", `item ${this.id} was given to another worker`));
+  }
+
+  abort(reason: unknown): void {
+    this.#life.abort(() => reason);
+  }
+
+  letter(): Omit<DeadLetter, "reason"> {
+    return {
+      queue: this.queue,
+      id: this.id,
+      subject: this.subject,
+      sequence: this.#sequence,
+      deliveryCount: this.deliveryCount,
+      traceparent: this.traceparent,
+      data: this.data,
+    };
+  }
+
+  #say(word: Uint8Array): void {
+    if (this.settled || this.#nc.isClosed()) return;
+    this.settled = true;
+    this.#msg.respond(word);
+  }
+
+  #header(name: string): string | undefined {
+    return this.#msg.headers?.get(name) || undefined;
+  }
 }
 
 /**

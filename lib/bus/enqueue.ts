@@ -12,7 +12,7 @@ import type { Random } from "../core/random.js";
 import type { EnqueueOptions } from "./bus.js";
 import { checkSize, traceparentHeader } from "./core-messages.js";
 import type { Link } from "./link.js";
-import { messageHeaders } from "./message-headers.js";
+import { MessageHeaders } from "./message-headers.js";
 import { fromNats } from "./nats-errors.js";
 import { publishAcknowledged } from "./publish-acknowledged.js";
 
@@ -52,15 +52,14 @@ export function createJetStreamPublisher(options: PublisherOptions): JetStreamPu
     opts: EnqueueOptions & { extraHeaders?: Record<string, string> },
     timeoutMs: number,
   ): Promise<{ duplicate: boolean }> => {
-    const head = messageHeaders({
-      [messageIdHeader]: opts.id,
-      [traceparentHeader]: opts.traceparent,
-      ...opts.extraHeaders,
-    });
+    const head = new MessageHeaders().set(messageIdHeader, opts.id).set(traceparentHeader, opts.traceparent);
+    if (opts.extraHeaders !== undefined) {
+      for (const [name, value] of Object.entries(opts.extraHeaders)) head.set(name, value);
+    }
     const untilMs = clock.now() + timeoutMs;
     if (!link.connected()) await link.whenConnected(what, timeoutMs, opts.signal);
     const timeout = Math.max(1, Math.ceil(untilMs - clock.now()));
-    const stored = publishAcknowledged(nc, what, subject, data, { timeout, headers: head });
+    const stored = publishAcknowledged(nc, what, subject, data, { timeout, headers: head.forClient() });
     const { duplicate } = await link.unlessLost(what, stored);
     return { duplicate };
   };

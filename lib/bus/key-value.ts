@@ -4,7 +4,7 @@ import { type KV, Kvm, type KvWatchEntry } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { CovoteError, invalid } from "../core/errors.js";
 import type { KeyValue } from "./bus.js";
-import { messageHeaders } from "./message-headers.js";
+import { MessageHeaders } from "./message-headers.js";
 import { fromNats, isWrongSequence } from "./nats-errors.js";
 import { publishAcknowledged } from "./publish-acknowledged.js";
 import { type BucketName, buckets } from "./queues.js";
@@ -24,7 +24,7 @@ const keyPattern = /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/;
 const maxKeyLength = 512;
 /** Milliseconds; what the client gives all others. */
 const createMs = 5000;
-const neverWritten = messageHeaders({ "Nats-Expected-Last-Subject-Sequence": "0" });
+const neverWritten = new MessageHeaders().set("Nats-Expected-Last-Subject-Sequence", "0").forClient();
 
 export async function openKeyValue(opts: KeyValueOptions): Promise<KeyValue> {
   const { bucket } = opts;

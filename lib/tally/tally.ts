@@ -83,9 +83,8 @@ export function tally(votes: readonly CountedVote[], options: TallyOptions): Tal
   const kept = new Set<string>();
   let whole = true;
   const rewards = Array.from({ length: options.responses }, (_, response) => {
-    const showing = distinct.filter((vote) => vote.scoreOf[response] !== undefined);
-    const usable = showing.filter((vote) => vote.scoreOf[response] !== null);
-    const failed = showing.length - usable.length;
+    const usable = distinct.filter((vote) => typeof vote.scoreOf[response] === "number");
+    const failed = distinct.reduce((sum, vote) => sum + (vote.scoreOf[response] === null ? 1 : 0), 0);
     if (usable.length === 0) return missing(failed);
     const counted = keepBest(usable, options.metaKeep);
     for (const vote of counted) kept.add(vote.id);

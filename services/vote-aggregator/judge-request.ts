@@ -58,7 +58,7 @@ export function toJudgment(
     judgmentId: request.id,
     query: { messages: [...request.query] },
     responses: [...request.responses],
-    votes: outcome.votes.map((vote) => toVoteRecord(vote, vote.order, vote, layout)),
+    votes: outcome.votes.map((vote) => toVoteRecord(vote.cast, vote.order, vote, layout)),
     outcome: {
       judgmentId: request.id,
       rewards: rewardsOf(outcome, layout),

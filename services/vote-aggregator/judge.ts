@@ -23,7 +23,7 @@ import type { Judgment, VoteRecord } from "../../lib/wire/gen/covote/v1/reward.j
 import { voteCodec } from "../../lib/wire/messages.js";
 import { digestOf, type JudgeRequest, toCastVote, toJudgment, voteOutcome } from "./judge-request.js";
 import type { Outcome } from "./judgment.js";
-import { type JudgmentMessage, judgmentActor } from "./judgment-actor.js";
+import { type JudgmentMessage, type JudgmentTask, judgmentActor } from "./judgment-actor.js";
 import { type JudgmentRecords, toVoteRecord } from "./judgment-records.js";
 import type { MetaClient } from "./meta-client.js";
 import type { AggregatorMetrics } from "./metrics.js";
@@ -97,12 +97,24 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
     const runId = `${request.id}~${++started}-${bus.id.slice(-8)}`;
     const layout = stepLayout(request.responses, options.scoresSteps ?? false);
     const texts = layout?.texts ?? request.responses.map((r) => r.text);
-    const task = {
-      ...request,
+    // Field by field: a spread that is added to makes seven times what it ends up as.
+    const task: JudgmentTask = {
+      id: request.id,
       runId,
-      responses: texts.length,
-      panelLimit: Math.min(request.panelLimit, options.maxPanel),
+      query: request.query,
       texts,
+      responses: texts.length,
+      reference: request.reference,
+      votes: request.votes,
+      metaKeep: request.metaKeep,
+      temperature: request.temperature,
+      panelLimit: Math.min(request.panelLimit, options.maxPanel),
+      votesPerBallot: request.votesPerBallot,
+      seed: request.seed,
+      split: request.split,
+      deadlineAtMs: request.deadlineAtMs,
+      traceparent: request.traceparent,
+      priority: request.priority,
       ...(layout === null ? {} : { unitsOf: layout.unitsOf, kinds: kindsOf(layout), steps: layout.steps }),
     };
     const actor = actors.spawn(
@@ -139,7 +151,13 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
       }
     };
     const entry: Running = {
-      ...{ digest, priority: request.priority, cancelled: false, runId, actor, callers: 0, watchers },
+      digest,
+      priority: request.priority,
+      cancelled: false,
+      runId,
+      actor,
+      callers: 0,
+      watchers,
       done: finish(),
     };
     running.set(request.id, entry);

@@ -156,9 +156,10 @@ export function toVoteRecord(
   };
 }
 
-export function totalCost(votes: readonly CastVote[]): Cost {
+export function totalCost(votes: readonly Pick<VoteOutcome, "cast">[]): Cost {
   const total: Cost = { votes: 0, promptTokens: 0, cachedTokens: 0, completionTokens: 0, engineMs: 0 };
-  for (const { cost } of votes) {
+  for (const { cast } of votes) {
+    const { cost } = cast;
     total.votes++;
     total.promptTokens += cost.promptTokens;
     total.cachedTokens += cost.cachedTokens;

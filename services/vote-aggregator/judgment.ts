@@ -60,7 +60,8 @@ export interface Dispatch {
   tickets: readonly { voteId: string; seed: number; principleSet?: number }[];
 }
 
-export interface VoteOutcome extends CastVote {
+export interface VoteOutcome {
+  cast: CastVote;
   order: readonly number[];
   meta: number | null;
   kept: boolean;
@@ -141,7 +142,11 @@ export function createJudgment(spec: JudgmentSpec): JudgmentMachine {
 
   const plan = (): Effect[] => {
     const id = generation === 0 ? spec.id : `${spec.id}-g${generation}`;
-    return open(planBallots({ ...spec, judgmentId: id, seed: spec.seed + generation }));
+    const { responses, votes: perResponse, panelLimit, votesPerBallot } = spec;
+    const seed = spec.seed + generation;
+    return open(
+      planBallots({ judgmentId: id, responses, votes: perResponse, panelLimit, votesPerBallot, seed }),
+    );
   };
 
   const open = (plans: readonly PlannedBallot[]): Effect[] => {
@@ -248,11 +253,11 @@ export function createJudgment(spec: JudgmentSpec): JudgmentMachine {
         rewards: result.rewards.map((r, i) =>
           r.value === null ? { value: null, reason: reasonFor(shownAs(i), cut) } : rewardOf(r),
         ),
-        votes: [...votes.values()].map((vote) => ({
-          ...vote,
-          order: orderOf(vote.voteId),
-          meta: meta.get(vote.voteId) ?? null,
-          kept: kept.has(vote.voteId),
+        votes: [...votes.values()].map((cast) => ({
+          cast,
+          order: orderOf(cast.voteId),
+          meta: meta.get(cast.voteId) ?? null,
+          kept: kept.has(cast.voteId),
         })),
         partial,
         judgeVersion,

@@ -66,7 +66,13 @@ const essence = (outcome: Outcome) => ({
   partial: outcome.partial,
   version: outcome.judgeVersion,
   votes: [...outcome.votes]
-    .map(({ voteId, scores, meta, kept, nullReason }) => ({ voteId, scores, meta, kept, nullReason }))
+    .map(({ cast: { voteId, scores, nullReason }, meta, kept }) => ({
+      voteId,
+      scores,
+      meta,
+      kept,
+      nullReason,
+    }))
     .sort((a, b) => (a.voteId < b.voteId ? -1 : 1)),
 });
 
@@ -202,7 +208,7 @@ describe("judge versions", () => {
     );
     expect(ends).toHaveLength(1);
     expect(ends[0]?.judgeVersion).toBe("grm-2");
-    expect(new Set(ends[0]?.votes.map((vote) => vote.judgeVersion))).toEqual(new Set(["grm-2"]));
+    expect(new Set(ends[0]?.votes.map((vote) => vote.cast.judgeVersion))).toEqual(new Set(["grm-2"]));
   });
 
   test("a ballot that a worker with the old weights has cast goes out again at once, at most three times", () => {
@@ -307,7 +313,7 @@ describe("reasons of a null reward", () => {
       const [ticket] = tickets(dispatched(machine.start()));
       const ends = outcomes(machine.handle({ t: "vote", vote: castBy(ticket?.voteId ?? "", { scores }) }));
       expect(ends[0]?.rewards[0]).toEqual({ value: null, reason: "unparsable" });
-      expect(ends[0]?.votes[0]?.failure).toMatch(/for a panel of 3/);
+      expect(ends[0]?.votes[0]?.cast.failure).toMatch(/for a panel of 3/);
     }
   });
 });
@@ -357,7 +363,9 @@ describe("meta scores", () => {
     const scores = new Map(all.map(({ voteId }, i) => [voteId, i === 1 ? 2 : -2]));
     const [outcome] = outcomes(machine.handle({ t: "meta", scores, version: "m-3" }));
     expect(outcome?.metaVersion).toBe("m-3");
-    expect(outcome?.votes.filter((vote) => vote.kept).map((vote) => vote.voteId)).toEqual([all[1]?.voteId]);
+    expect(outcome?.votes.filter((vote) => vote.kept).map((vote) => vote.cast.voteId)).toEqual([
+      all[1]?.voteId,
+    ]);
   });
 
   test("without a meta RM it is plain voting, and the outcome says so", () => {
