@@ -232,7 +232,7 @@ describe("covote score", () => {
     [["--query", "q", "--response", "\ud800"], /^--response 1: is not well-formed Unicode/],
     [
       ["--file", "f", ...group],
-      "--file: cannot go with --query, --response and --reference; give one or the other",
+      "--file: cannot go with --query, --response, --step and --reference; give one or the other",
     ],
     [["--reference", "a"], "--query: is missing; give what the responses answer"],
     [[...group, "--reference", " "], "--reference: is blank; give text or leave it out"],
