@@ -1,8 +1,8 @@
 /** The findings for people: `spct.md`. Pure. */
-import { columns } from "./conditions.js";
+import { columns, greedy } from "./conditions.js";
 import { type ContenderGroup, contenderSeed } from "./contenders.js";
 import type { Estimate, Figure } from "./figures.js";
-import type { Findings } from "./findings.js";
+import type { Figures, Findings } from "./findings.js";
 import { judgeNames, judges } from "./stages.js";
 
 export function findingsDocument(findings: Findings): string {
@@ -29,6 +29,8 @@ export function findingsDocument(findings: Findings): string {
     "The base is the reward model that comes with covote, taught for a few steps more what a hint is.",
     "",
     "![Accuracy against votes](spct.svg)",
+    "",
+    `Each judge alone, ${many ? "of the first seed, " : ""}with intervals: ${judges.map((judge) => `[${judgeNames[judge]}](spct-${judge}.svg)`).join(", ")}.`,
     "",
     "## All items",
     "",
@@ -99,29 +101,36 @@ function keepSection({ keep }: Findings): string[] {
 }
 
 function contenderSection(
-  { contenders }: Findings,
+  { contenders, items }: Findings,
   group: ContenderGroup,
   heading: string,
   words: readonly string[],
 ): string[] {
   const rows = contenders.filter(({ contender }) => contender.group === group);
   if (rows.length === 0) return [];
-  const names = columns
-    .map(({ name }) => name)
-    .filter((name) => rows.some(({ accuracy }) => (accuracy[name] ?? null) !== null));
+  const shown = columns
+    .map(({ name }) => ({ heading: name, name, subset: null as string | null }))
+    .filter(({ name }) => rows.some(({ accuracy }) => (accuracy[name] ?? null) !== null));
+  const parts = Object.keys(items).map((subset) => ({
+    heading: `${greedy.name}, ${subset}`,
+    name: greedy.name,
+    subset,
+  }));
+  const all = [...shown, ...parts];
+  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
   return [
     `## ${heading}`,
     "",
     ...words,
     "",
-    `| | ${names.join(" | ")} | tokens a vote |`,
-    `|---|${names.map(() => "---|").join("")}---:|`,
+    line(["", ...all.map((column) => column.heading), "tokens a vote"]),
+    `|---|${all.map(() => "---|").join("")}---:|`,
     ...rows.flatMap(({ contender, accuracy, gain, tokens }) => {
-      const row = (title: string, of: (name: string) => string, cost: number | null) =>
-        `| ${title} | ${names.map(of).join(" | ")} | ${cost === null ? "–" : cost.toFixed(1)} |`;
+      const of = (figures: Figures) => all.map(({ name, subset }) => partOf(figures[name] ?? null, subset));
+      const cost = (count: number | null): string => (count === null ? "–" : count.toFixed(1));
       return [
-        row(contender.title, (name) => cell(accuracy[name]?.overall ?? null), tokens.own),
-        row("", (name) => gainCell(gain[name]?.overall ?? null), tokens.full),
+        line([contender.title, ...of(accuracy).map(cell), cost(tokens.own)]),
+        line(["", ...of(gain).map(gainCell), cost(tokens.full)]),
       ];
     }),
     "",
