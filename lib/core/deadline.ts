@@ -21,13 +21,33 @@ export interface Deadline {
 }
 
 export function deadlineAt(clock: Clock, atMs: number): Deadline {
-  return {
-    atMs,
-    remainingMs: () => Math.max(0, atMs - clock.now()),
-    exceeded: () => clock.now() >= atMs,
-    capped: (other) => (other < atMs ? deadlineAt(clock, other) : deadlineAt(clock, atMs)),
-    reserving: (ms) => deadlineAt(clock, atMs - ms),
-  };
+  return new PointInTime(clock, atMs);
+}
+
+class PointInTime implements Deadline {
+  readonly atMs: number;
+  readonly #clock: Clock;
+
+  constructor(clock: Clock, atMs: number) {
+    this.#clock = clock;
+    this.atMs = atMs;
+  }
+
+  remainingMs(): number {
+    return Math.max(0, this.atMs - this.#clock.now());
+  }
+
+  exceeded(): boolean {
+    return this.#clock.now() >= this.atMs;
+  }
+
+  capped(atMs: number): Deadline {
+    return deadlineAt(this.#clock, Math.min(this.atMs, atMs));
+  }
+
+  reserving(ms: number): Deadline {
+    return deadlineAt(this.#clock, this.atMs - ms);
+  }
 }
 
 export function deadlineIn(clock: Clock, ms: number): Deadline {
