@@ -105,7 +105,6 @@ class CellsByName implements Children {
   }
 
   async stopAll(mode: "drain" | "now"): Promise<void> {
-    if (this.#cells.size === 0) return;
     await Promise.all([...this.#cells.values()].map((cell) => cell.stop(mode)));
   }
 
@@ -156,8 +155,7 @@ class ActorCell<M> implements Cell, CellParent, MailboxOptions<M> {
   }
 
   begin(): void {
-    this.#begun = this.#enter();
-    this.#begun.catch((cause: unknown) => this.failed(cause));
+    this.#begun = this.#enter().catch((cause: unknown) => this.failed(cause));
   }
 
   async #enter(): Promise<void> {
@@ -184,7 +182,7 @@ class ActorCell<M> implements Cell, CellParent, MailboxOptions<M> {
         return own.signal;
       },
       spawn: (name, factory, opts) => this.#children.spawn(name, factory, opts),
-      stop: () => this.#background(this.stop("now")),
+      stop: () => void this.stop("now"),
       stopChild: async (child, mode = "now") => {
         await this.#children.get(child.path.slice(this.path.length + 1))?.stop(mode);
       },
@@ -271,11 +269,10 @@ class ActorCell<M> implements Cell, CellParent, MailboxOptions<M> {
       this.#life.abort(() => cause ?? new CovoteError("cancelled", `actor ${path} is stopping`));
     }
     await this.#mailbox.closed;
-    // Why it did not begin is known by now.
-    await this.#begun.catch(() => undefined);
+    await this.#begun;
     if (this.#state === "stopped") return;
     this.#state = "stopped";
-    await this.#children.stopAll(mode);
+    if (this.#children.size > 0) await this.#children.stopAll(mode);
     this.#life.abort(() => cause ?? new CovoteError("cancelled", `actor ${path} has stopped`));
     await this.#hook(() => this.#behaviour?.stopped?.());
     this.#behaviour = undefined;
