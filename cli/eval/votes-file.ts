@@ -34,7 +34,7 @@ export function openVotesFile(path: string, digests: ReadonlyMap<string, string>
   const kept = keptOf(path, text.slice(0, whole), (asked, line) => {
     const expected = digests.get(asked.item);
     if (expected === undefined || expected === asked.asked) return expected !== undefined;
-    const how = sameTexts(expected, asked.asked) ? "votes, temperature, seed or panels" : "texts";
+    const how = sameTexts(expected, asked.asked) ? "votes, temperature, seed, panels or references" : "texts";
     throw otherwise(
       "--record",
       `${path}:${line}: ${asked.item} was asked with other ${how}; give another file`,

@@ -44,7 +44,7 @@ test("split and joint votes on the same items are compared, in tokens too", asyn
 
 test("votes in split mode do not go into a file of joint ones; more sets than 16 are refused", async () => {
   await expect(evaluate("--split", "1", "--record", at("joint.jsonl"))).rejects.toThrow(
-    /was asked with other votes, temperature, seed or panels/,
+    /was asked with other votes, temperature, seed, panels or references/,
   );
   await expect(evaluate("--split", "17")).rejects.toThrow(/--split/);
 });

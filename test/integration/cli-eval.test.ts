@@ -245,7 +245,7 @@ describe("an evaluation, on judging services with a noisy simulated reward model
     expect(benchmarks[0]).toMatchObject({ items: 1, judged: 1 });
     // What the judge was shown is part of what was asked.
     await expect(run(file, "reference-votes.jsonl")).rejects.toThrow(
-      /was asked with other texts; give another file$/,
+      /was asked with other votes, temperature, seed, panels or references; give another file$/,
     );
   });
 
