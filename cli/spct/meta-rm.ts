@@ -74,7 +74,7 @@ export function metaRmCommand(terminal: Terminal): Command {
     .option("--items <count>", "most items to learn from", "4500")
     .option("--heldout-items <count>", "most held-out items", "1000")
     .option("--extra-layers <count>", "new layers on top of a base without a scalar head", "3")
-    .option("--steps <count>", "optimiser steps", "700")
+    .option("--steps <count>", "optimiser steps", "1000")
     .option("--batch <count>", "judgments per step", "64")
     .option("--learning-rate <rate>", "highest learning rate", "0.0015")
     .option(

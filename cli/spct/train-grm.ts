@@ -48,7 +48,7 @@ export const recipes: Record<Method, Record<string, unknown>> = {
     "training.groupsPerStep": 32,
     "training.groupSize": 8,
     "training.learningRate": 3e-4,
-    "training.klWeight": 0.002,
+    "training.klWeight": 0.08,
   },
 };
 

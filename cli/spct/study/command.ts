@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { Command } from "commander";
 import { invalid } from "../../../lib/core/errors.js";
 import { packagePath } from "../../../lib/core/package-root.js";
+import { numberFlag } from "../../options.js";
 import { interruption, type Terminal } from "../../terminal.js";
 import { drawFindings } from "./chart.js";
 import { type Contender, type ContenderGroup, contenderSeed, contendersOf } from "./contenders.js";
@@ -13,6 +14,7 @@ import { findingsDocument } from "./document.js";
 import { findingsOf } from "./findings.js";
 import { findingsJson } from "./json.js";
 import { policyStages } from "./policies.js";
+import { runStages } from "./run-stages.js";
 import { tinyStudy, wholeStudy } from "./size.js";
 import { runStage, type Stage } from "./stage.js";
 import { at, baseStage, dataStages, judges, studyBase, trainingStages, voteStages } from "./stages.js";
@@ -27,6 +29,7 @@ interface StudyFlags {
   baselines?: string | true;
   split?: boolean;
   tiny?: boolean;
+  jobs: string;
   json?: boolean;
 }
 
@@ -54,10 +57,12 @@ export function studyCommand(terminal: Terminal): Command {
     .option("--split", "also votes on principles that were drawn apart, seed 1")
     .option("--policies", "also train policies on few and on many votes")
     .option("--tiny", "few items and steps, to see whether all parts work; the figures mean nothing")
+    .option("--jobs <count>", "stages that run at a time", `${availableParallelism()}`)
     .option("--json", "print the figures as one JSON object, nothing else")
     .addHelpText("after", help)
     .action(async (flags: StudyFlags, command: Command) => {
       const seeds = flags.seeds.split(",").map(seedOf);
+      const jobs = numberFlag("--jobs", flags.jobs, { whole: true, least: 1, most: 256 }) as number;
       const size = flags.tiny === true ? tinyStudy : wholeStudy;
       const dir = resolve(flags.dir ?? (flags.tiny === true ? "runs/spct-tiny" : "runs/spct-study"));
       const base = flags.base === undefined ? studyBase : resolve(flags.base);
@@ -79,11 +84,12 @@ export function studyCommand(terminal: Terminal): Command {
       const defaults = stageDefaults(terminal, command.parent ?? command);
       const interrupted = interruption(terminal);
       try {
-        for (const stage of stages) {
-          say(stage.title);
-          const { signal } = interrupted;
-          await runStage(stage, { dir, defaults, signal, say: (line) => say(`  ${line}`) });
-        }
+        const { signal } = interrupted;
+        await runStages(stages, {
+          jobs,
+          run: (stage) =>
+            runStage(stage, { dir, defaults, signal, say: (line) => say(`${stage.title}: ${line}`) }),
+        });
       } finally {
         interrupted.release();
       }
