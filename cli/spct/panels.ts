@@ -9,7 +9,7 @@ import type { ChatMessage } from "../../lib/grm/chat.js";
 import type { CorrectnessLabel } from "../../lib/grm/correctness.js";
 import type { Grammar } from "../../lib/grm/grammar.js";
 import { decodeUtf8 } from "../../lib/grm/limits.js";
-import { shippedCheckpoint } from "../../lib/host/covote-config.js";
+import { shippedCheckpoint } from "../../lib/host/shipped.js";
 import { type PreferenceItem, parseItems } from "../../lib/spct/items.js";
 import { checkLabel, drawOrder, panelLabel } from "../../lib/spct/panel-label.js";
 import type { JudgmentLabel } from "../../lib/wire/gen/covote/v1/policy.js";

@@ -7,7 +7,7 @@ import { resolve } from "node:path";
 import { Command } from "commander";
 import { CovoteError, invalid } from "../../lib/core/errors.js";
 import { learningRateAt } from "../../lib/grpo/schedule.js";
-import { shippedCheckpoint } from "../../lib/host/covote-config.js";
+import { shippedCheckpoint } from "../../lib/host/shipped.js";
 import { checkpointFolder, openConfiguredCheckpoint } from "../../lib/runtime/checkpoints.js";
 import { openLlamaTrainer } from "../../lib/trainer/llama.js";
 import { openCorpus } from "../../services/grpo-learner/corpus.js";

@@ -3,7 +3,7 @@
  * where there is one. The cluster never sees it.
  */
 import { createRandom, seedFrom } from "../../lib/core/random.js";
-import { shippedCheckpoint } from "../../lib/host/covote-config.js";
+import { shippedCheckpoint } from "../../lib/host/shipped.js";
 import { utility } from "../../worlds/postcards/oracle.js";
 import { heldOutQueries, parseQuery, renderQuery } from "../../worlds/postcards/query.js";
 

@@ -6,7 +6,8 @@ import { existsSync } from "node:fs";
 import { CovoteError } from "../core/errors.js";
 import { packagePath } from "../core/package-root.js";
 import { type Grammar, grammars } from "../grm/grammar.js";
-import { type CovoteConfig, shippedCheckpoint } from "../host/covote-config.js";
+import type { CovoteConfig } from "../host/covote-config.js";
+import { shippedCheckpoint } from "../host/shipped.js";
 import { type Checkpoint, openCheckpoint } from "../llama/checkpoint.js";
 import { createTokenizer, type LlamaTokenizer } from "../llama/tokenizer.js";
 

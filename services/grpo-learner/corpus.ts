@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { CovoteError, invalid } from "../../lib/core/errors.js";
 import { createRandom, seedFrom } from "../../lib/core/random.js";
 import { decodeUtf8 } from "../../lib/grm/limits.js";
-import { hintedCorpus, shippedCheckpoint } from "../../lib/host/covote-config.js";
+import { hintedCorpus, shippedCheckpoint } from "../../lib/host/shipped.js";
 import type { LlamaTokenizer } from "../../lib/llama/tokenizer.js";
 import { type CorpusExample, parseCorpus } from "../../lib/spct/corpus.js";
 import { createDemoCorpus } from "../../lib/spct/demo-corpus.js";

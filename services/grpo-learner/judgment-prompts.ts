@@ -8,7 +8,7 @@ import { CovoteError, invalid } from "../../lib/core/errors.js";
 import { createRandom, type Random, seedFrom } from "../../lib/core/random.js";
 import type { Grammar } from "../../lib/grm/grammar.js";
 import { decodeUtf8 } from "../../lib/grm/limits.js";
-import { shippedCheckpoint } from "../../lib/host/covote-config.js";
+import { shippedCheckpoint } from "../../lib/host/shipped.js";
 import { hintedPrompts } from "../../lib/spct/hints.js";
 import { type PreferenceItem, parseItems } from "../../lib/spct/items.js";
 import { checkLabel, drawOrder, panelLabel } from "../../lib/spct/panel-label.js";

@@ -4,7 +4,7 @@ import { CovoteError, invalid } from "../../lib/core/errors.js";
 import { createRandom, seedFrom } from "../../lib/core/random.js";
 import { type ChatMessage, isChatMessage } from "../../lib/grm/chat.js";
 import { checkScoreRequest, decodeUtf8 } from "../../lib/grm/limits.js";
-import { shippedCheckpoint } from "../../lib/host/covote-config.js";
+import { shippedCheckpoint } from "../../lib/host/shipped.js";
 import type { JudgmentLabel } from "../../lib/wire/gen/covote/v1/policy.js";
 import { createQueryStream, renderQuery } from "../../worlds/postcards/query.js";
 
