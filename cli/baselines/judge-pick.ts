@@ -6,19 +6,11 @@
 import { CovoteError, invalid } from "../../lib/core/errors.js";
 import { openLlamaEngine } from "../../lib/engine/llama.js";
 import type { AskedVote } from "../../lib/evaluation/asked-votes.js";
-import type { Grammar } from "../../lib/grm/grammar.js";
 import { planBallots } from "../../lib/grm/panels.js";
 import { inputOf } from "./conversations.js";
 import { openEngines } from "./engines.js";
-import type { BaselineFolder } from "./folder.js";
-import type { Voter } from "./judge.js";
 import { pickForm } from "./pick-form.js";
-
-export interface VoterOptions {
-  folder: BaselineFolder;
-  grammar: Grammar;
-  threads: number;
-}
+import type { Voter, VoterOptions } from "./voter.js";
 
 /** Votes that share an order: the cluster's default. */
 const votesPerBallot = 2;

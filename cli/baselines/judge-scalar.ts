@@ -13,8 +13,7 @@ import type { AskedVote } from "../../lib/evaluation/asked-votes.js";
 import type { ChatMessage } from "../../lib/grm/chat.js";
 import { inputOf } from "./conversations.js";
 import { type Engines, openEngines } from "./engines.js";
-import type { Voter } from "./judge.js";
-import type { VoterOptions } from "./judge-pick.js";
+import type { Voter, VoterOptions } from "./voter.js";
 
 export async function openScalar({ folder, grammar, threads }: VoterOptions): Promise<Voter> {
   const engines = await openScorers(folder.checkpoint, threads);

@@ -8,9 +8,8 @@ import type { AskedVote } from "../../lib/evaluation/asked-votes.js";
 import type { JudgedInput } from "../../lib/grm/judgment.js";
 import { critiqued, critiqueOf, inputOf } from "./conversations.js";
 import { openEngines } from "./engines.js";
-import type { Voter } from "./judge.js";
-import type { VoterOptions } from "./judge-pick.js";
 import { openScorers, scoresOf } from "./judge-scalar.js";
+import type { Voter, VoterOptions } from "./voter.js";
 
 export async function openSemiScalar({ folder, grammar, threads }: VoterOptions): Promise<Voter> {
   const scorers = await openScorers(folder.checkpoint, threads);

@@ -16,34 +16,12 @@ import { openPick } from "./judge-pick.js";
 import { openPairwise, openScalar } from "./judge-scalar.js";
 import { openSemiScalar } from "./judge-semi-scalar.js";
 import type { BaselineKind } from "./kinds.js";
+import type { Voter } from "./voter.js";
 
 export interface OpenJudge extends ItemJudge {
   /** Resolves with the cause when an engine is gone for good. */
   failed: Promise<CovoteError>;
   close(): Promise<void>;
-}
-
-/** The part of a judge that differs between the baselines. */
-export interface Voter {
-  /** True when its one vote is all that there is. */
-  deterministic: boolean;
-  /** Fewest responses that it can say anything about. */
-  least: 1 | 2;
-  /**
-   * `votes` votes at `temperature`, each of them one or more entries of one layer. Throws `invalid_argument` for an
-   * item that can never be judged.
-   */
-  vote(item: EvaluationItem, how: VoteOptions): Promise<Omit<AskedVote, "id">[]>;
-  failed: Promise<CovoteError>;
-  close(): Promise<void>;
-}
-
-export interface VoteOptions {
-  votes: number;
-  temperature: number;
-  seed: number;
-  panelLimit: number | null;
-  signal: AbortSignal;
 }
 
 const voters = {
