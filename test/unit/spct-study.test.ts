@@ -74,7 +74,7 @@ const findings = (seeds: readonly number[]) => {
   );
   for (const { votes } of contenders) keep(votes, votesFile({ skill: 0.6, votes: 8, meta: false, seed: 77 }));
   return findingsOf({
-    ...{ dir, seeds, contenders, policies: true, stages: [] },
+    ...{ dir, seeds, contenders, policySeeds: seeds, stages: [] },
     about: { date: "2026-01-01", machine: "a machine", command: "covote spct study" },
   });
 };

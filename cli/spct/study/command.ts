@@ -24,7 +24,7 @@ interface StudyFlags {
   dir?: string;
   out: string;
   base?: string;
-  policies?: boolean;
+  policies?: string | true;
   ablations?: string | true;
   baselines?: string | true;
   split?: boolean;
@@ -55,17 +55,18 @@ export function studyCommand(terminal: Terminal): Command {
     .option("--ablations [list]", "also full SPCT without one of its parts, seed 1")
     .option("--baselines [list]", "also what a reward model is compared with, seed 1")
     .option("--split", "also votes on principles that were drawn apart, seed 1")
-    .option("--policies", "also train policies on few and on many votes")
+    .option("--policies [seeds]", "also train policies on few and on many votes, of all seeds or of some")
     .option("--tiny", "few items and steps, to see whether all parts work; the figures mean nothing")
     .option("--jobs <count>", "stages that run at a time", `${availableParallelism()}`)
     .option("--json", "print the figures as one JSON object, nothing else")
     .addHelpText("after", help)
     .action(async (flags: StudyFlags, command: Command) => {
-      const seeds = flags.seeds.split(",").map(seedOf);
+      const seeds = flags.seeds.split(",").map((text) => seedOf(text, "--seeds"));
       const jobs = numberFlag("--jobs", flags.jobs, { whole: true, least: 1, most: 256 }) as number;
       const size = flags.tiny === true ? tinyStudy : wholeStudy;
       const dir = resolve(flags.dir ?? (flags.tiny === true ? "runs/spct-tiny" : "runs/spct-study"));
       const base = flags.base === undefined ? studyBase : resolve(flags.base);
+      const policySeeds = policySeedsOf(flags.policies, seeds);
       const contenders = chosen(contendersOf(base, size), flags);
       if (contenders.length > 0 && !seeds.includes(contenderSeed)) {
         throw invalid("--seeds", `must include ${contenderSeed}, which the comparisons are made with`);
@@ -75,7 +76,7 @@ export function studyCommand(terminal: Terminal): Command {
         ...dataStages(size),
         ...seeds.flatMap((seed) => [...trainingStages(seed, base, size), ...voteStages(seed, base, size)]),
         ...contenders.flatMap((contender) => contender.stages),
-        ...(flags.policies === true ? seeds.flatMap((seed) => policyStages(seed, base, size)) : []),
+        ...policySeeds.flatMap((seed) => policyStages(seed, base, size)),
       ];
       const say = (line: string): void => {
         if (flags.json !== true) terminal.stderr.write(`${line}\n`);
@@ -94,7 +95,7 @@ export function studyCommand(terminal: Terminal): Command {
         interrupted.release();
       }
       const findings = findingsOf({
-        ...{ dir, seeds, contenders, stages, policies: flags.policies === true },
+        ...{ dir, seeds, contenders, stages, policySeeds },
         about: {
           date: new Date().toISOString().slice(0, 10),
           machine: `${availableParallelism()} cores of ${cpus()[0]?.model ?? "an unknown processor"}, Node ${process.versions.node}`,
@@ -114,10 +115,19 @@ export function studyCommand(terminal: Terminal): Command {
     });
 }
 
-function seedOf(text: string): number {
+function seedOf(text: string, flag: string): number {
   const seed = Number(text);
   if (/^\d{1,9}$/.test(text)) return seed;
-  throw invalid("--seeds", `must be whole numbers with commas between, got ${JSON.stringify(text)}`);
+  throw invalid(flag, `must be whole numbers with commas between, got ${JSON.stringify(text)}`);
+}
+
+/** Of the study's seeds, whose meta RMs they use. */
+function policySeedsOf(flag: StudyFlags["policies"], seeds: readonly number[]): number[] {
+  if (flag === undefined || flag === true) return flag === true ? [...seeds] : [];
+  const some = flag.split(",").map((text) => seedOf(text, "--policies"));
+  const other = some.find((seed) => !seeds.includes(seed));
+  if (other === undefined) return some;
+  throw invalid("--policies", `must be of the study's seeds (${seeds.join(", ")}), got ${other}`);
 }
 
 /** Those of the groups that were asked for; throws for a name that nobody has. */

@@ -60,7 +60,8 @@ export interface StudyResults {
   dir: string;
   seeds: readonly number[];
   contenders: readonly Contender[];
-  policies: boolean;
+  /** That policies were trained with. */
+  policySeeds: readonly number[];
   stages: readonly Stage[];
   about: Pick<Findings, "date" | "machine" | "command">;
 }
@@ -69,7 +70,7 @@ export interface StudyResults {
 const sweptVotes = [8, 32];
 const bootstrapSeed = 1;
 
-export function findingsOf({ dir, seeds, contenders, policies, stages, about }: StudyResults): Findings {
+export function findingsOf({ dir, seeds, contenders, policySeeds, stages, about }: StudyResults): Findings {
   const votes = new Map<string, JudgeVotes>();
   const open = (seed: number, file: string): JudgeVotes => {
     const known = votes.get(file) ?? readVotes(readFileSync(join(dir, file), "utf8"), seed);
@@ -131,13 +132,14 @@ export function findingsOf({ dir, seeds, contenders, policies, stages, about }: 
         gain: under(compared, (condition) => minus(creditsOf(own, condition), creditsOf(full, condition))),
       };
     }),
-    policies: policies
-      ? policyFigures(
-          seeds,
-          (seed, spending) =>
-            JSON.parse(readFileSync(join(dir, policyResult(seed, spending)), "utf8")) as PolicySummary,
-        )
-      : [],
+    policies:
+      policySeeds.length === 0
+        ? []
+        : policyFigures(
+            policySeeds,
+            (seed, spending) =>
+              JSON.parse(readFileSync(join(dir, policyResult(seed, spending)), "utf8")) as PolicySummary,
+          ),
     seconds: stages.flatMap((stage) => {
       const seconds = secondsOf(stage, dir);
       return seconds === null ? [] : [{ title: stage.title, seconds }];
