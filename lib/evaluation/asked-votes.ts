@@ -76,7 +76,9 @@ export function supports(asked: AskedItem, { k, metaKeep, greedy }: Condition): 
   if (asked.refused !== null) return true;
   if (asked.deterministic === true) return metaKeep === null;
   if (greedy) return asked.greedy.length > 0;
-  if (metaKeep !== null && asked.metaRm === "") return false;
+  // Of votes that all failed a meta RM has nothing to rate.
+  const isRateable = asked.votes.some(({ scores }) => scores !== null);
+  if (metaKeep !== null && asked.metaRm === "" && isRateable) return false;
   return new Set(asked.votes.map(({ layer }) => layer)).size >= k;
 }
 
