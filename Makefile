@@ -49,7 +49,7 @@ spct: setup ## Train a reward model on the demo world, evaluate it, write docs/r
 	@$(COVOTE) spct study --seeds 1 $(ARGS)
 
 .PHONY: spct-full
-spct-full: setup ## The same with three seeds, ablations, baselines and policies (some hours; goes on where stopped)
+spct-full: setup ## The same with three seeds, ablations, baselines and policies (an hour and a half on two cores; goes on where stopped)
 	@$(COVOTE) spct study --seeds 1,2,3 --ablations --baselines --split --policies $(ARGS)
 
 .PHONY: fmt
