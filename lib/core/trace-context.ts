@@ -48,6 +48,11 @@ export function formatTraceparent(trace: TraceContext): string {
   return `00-${trace.traceId}-${trace.spanId}-${trace.sampled ? "01" : "00"}`;
 }
 
+/** Whether whoever began the trace records it. */
+export function isSampled(traceparent: string): boolean {
+  return parseTraceparent(traceparent)?.sampled ?? false;
+}
+
 export function newTrace(randomHex: RandomHex, sampled = false): TraceContext {
   return { traceId: nonZero(randomHex, 16), spanId: nonZero(randomHex, 8), sampled };
 }

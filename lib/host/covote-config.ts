@@ -10,6 +10,7 @@ import { type ConfigSources, compileConfig } from "./config.js";
 import { parseListenAddress } from "./listen.js";
 import { natsContradictions, natsSection } from "./nats-config.js";
 import { shippedCheckpoint } from "./shipped.js";
+import { tracingSection } from "./tracing-config.js";
 import { trainingContradictions, trainingSection } from "./training-config.js";
 
 const idPattern = /^[A-Za-z0-9_-]{1,64}$/;
@@ -196,6 +197,7 @@ export const covoteConfigSchema = z
     grpc: grpc.prefault({}),
     metrics: metrics.prefault({}),
     log: log.prefault({}),
+    tracing: tracingSection.prefault({}),
     policy: policy.prefault({}),
     grm: grm.prefault({}),
     metaRm: metaRm.prefault({}),

@@ -17,12 +17,13 @@ import type {
 } from "@grpc/grpc-js";
 import { type Clock, systemClock } from "../core/clock.js";
 import { type Deadline, deadlineAt } from "../core/deadline.js";
-import { CovoteError } from "../core/errors.js";
+import { CovoteError, errorCodes } from "../core/errors.js";
 import { type Logger, silentLogger } from "../core/logger.js";
-import type { TraceContext } from "../core/trace-context.js";
+import { parseTraceparent, type TraceContext } from "../core/trace-context.js";
+import type { Span, Tracer } from "../core/tracer.js";
 import { toServiceError } from "../wire/status.js";
 import { accepted } from "./grpc-requests.js";
-import { traceFromMetadata } from "./trace.js";
+import { callerTrace, traceFromMetadata } from "./trace.js";
 
 export interface CallContext {
   readonly signal: AbortSignal;
@@ -38,6 +39,7 @@ export interface CallContext {
 export interface CallScope {
   clock: Clock;
   log: Logger;
+  tracer: Tracer | null;
   /** Called when a call starts; what it returns is called once when it ends, with the error if there was one. */
   begin(path: string): (error?: CovoteError) => void;
 }
@@ -89,7 +91,12 @@ async function* allAccepted<Q>(requests: AsyncIterableIterator<Q>): AsyncIterabl
   for await (const request of requests) yield accepted(request);
 }
 
-const bareScope: CallScope = { clock: systemClock(), log: silentLogger, begin: () => () => {} };
+const bareScope: CallScope = {
+  clock: systemClock(),
+  log: silentLogger,
+  tracer: null,
+  begin: () => () => {},
+};
 
 interface OpenCall {
   context: CallContext;
@@ -111,7 +118,8 @@ const transitMs = 50;
 function openCall(call: AnyCall, scope: CallScope): OpenCall {
   const asked = call.getDeadline();
   const deadline = deadlineAt(scope.clock, asked instanceof Date ? asked.getTime() : asked);
-  const trace = traceFromMetadata(call.metadata);
+  const span = scope.tracer === null ? null : spanOf(scope.tracer, call);
+  const trace = (span && parseTraceparent(span.traceparent)) ?? traceFromMetadata(call.metadata);
   const aborter = new AbortController();
   const ended = scope.begin(call.getPath());
   let over = false;
@@ -134,6 +142,8 @@ function openCall(call: AnyCall, scope: CallScope): OpenCall {
     over = true;
     timer?.cancel();
     ended(error);
+    span?.set({ "rpc.grpc.status_code": error === undefined ? 0 : errorCodes[error.code].grpc });
+    span?.end(error);
   };
   return {
     context: { signal: aborter.signal, deadline, trace, metadata: call.metadata, peer: call.getPeer() },
@@ -147,6 +157,17 @@ function openCall(call: AnyCall, scope: CallScope): OpenCall {
       return toServiceError(error);
     },
   };
+}
+
+/** Names and attributes as OpenTelemetry's conventions for RPC have them. */
+function spanOf(tracer: Tracer, call: Pick<AnyCall, "getPath" | "metadata">): Span | null {
+  const path = call.getPath().slice(1);
+  const [service, method] = path.split("/");
+  return tracer.start(path, {
+    kind: "server",
+    parent: callerTrace(call.metadata),
+    attributes: { "rpc.system": "grpc", "rpc.service": service, "rpc.method": method },
+  });
 }
 
 async function sendAll<A>(

@@ -21,6 +21,7 @@ import { type Clock, systemClock } from "../core/clock.js";
 import type { Deadline } from "../core/deadline.js";
 import type { Logger } from "../core/logger.js";
 import { packagePath } from "../core/package-root.js";
+import type { Tracer } from "../core/tracer.js";
 import type { CallScope } from "./grpc-call.js";
 import { serveHealth } from "./grpc-health.js";
 import { readingStrictly } from "./grpc-requests.js";
@@ -42,6 +43,7 @@ export interface GrpcServerOptions {
   log: Logger;
   health: Health;
   metrics?: Metrics;
+  tracer?: Tracer | null;
   clock?: Clock;
   /** Server reflection, for grpcurl and the like. */
   reflection?: boolean;
@@ -136,7 +138,7 @@ function mount(implementation: UntypedServiceImplementation, scope: CallScope): 
   return Object.fromEntries(mounted) as UntypedServiceImplementation;
 }
 
-function countCalls(clock: Clock, options: Pick<GrpcServerOptions, "log" | "metrics">) {
+function countCalls(clock: Clock, options: Pick<GrpcServerOptions, "log" | "metrics" | "tracer">) {
   const handled = options.metrics?.counter({
     name: "covote_grpc_server_handled_total",
     help: "gRPC calls that have ended, by status.",
@@ -153,6 +155,7 @@ function countCalls(clock: Clock, options: Pick<GrpcServerOptions, "log" | "metr
   const scope: CallScope = {
     clock,
     log: options.log,
+    tracer: options.tracer ?? null,
     begin: (path) => {
       const method = path.slice(1);
       const startedAt = clock.monotonic();

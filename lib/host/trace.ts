@@ -13,9 +13,14 @@ import {
 export const traceparentKey = "traceparent";
 export const tracestateKey = "tracestate";
 
+/** What the caller says of its trace; undefined when it says nothing, or nothing well-formed. */
+export function callerTrace(metadata: Metadata): TraceContext | undefined {
+  return parseTraceparent(header(metadata, traceparentKey), header(metadata, tracestateKey));
+}
+
 /** The span of a call that came in: a child of the caller's, or the root of a new trace. */
 export function traceFromMetadata(metadata: Metadata, randomHex: RandomHex = systemRandomHex): TraceContext {
-  const parent = parseTraceparent(header(metadata, traceparentKey), header(metadata, tracestateKey));
+  const parent = callerTrace(metadata);
   return parent === undefined ? newTrace(randomHex) : childTrace(parent, randomHex);
 }
 

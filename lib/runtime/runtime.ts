@@ -2,19 +2,21 @@
  * What every covote process is made of, whether it runs one service or all of them: the configuration, the
  * operations server, the bus, and one gRPC server for the services that are mounted.
  *
- *     metrics → bus → (each mounted service) → grpc
+ *     metrics → tracing → bus → (each mounted service) → grpc
  *
  * Stages start in this order and stop in reverse; see host.ts.
  */
 import type { Bus } from "../bus/bus.js";
 import { openBus } from "../bus/open-bus.js";
 import { createService, type Service } from "../bus/service.js";
+import { tracedBus } from "../bus/traced-bus.js";
 import type { Clock, Timer } from "../core/clock.js";
 import type { Deadline } from "../core/deadline.js";
 import { CovoteError } from "../core/errors.js";
 import { newId } from "../core/ids.js";
 import { packageVersion } from "../core/package-root.js";
 import { createRandom, type Random, seedFrom } from "../core/random.js";
+import type { Tracer } from "../core/tracer.js";
 import { type Grammar, grammars } from "../grm/grammar.js";
 import type { CovoteConfig } from "../host/covote-config.js";
 import { createGrpcServer, type GrpcService } from "../host/grpc.js";
@@ -34,6 +36,8 @@ export interface Runtime {
   readonly grammar: Grammar;
   /** Only from within a stage. */
   bus(): Bus;
+  /** Null when `tracing.endpoint` is not set. Only from within a stage. */
+  tracer(): Tracer | null;
   /** Folder of the configured checkpoint of a role, checked; rejects with the setting and what is wrong. */
   checkpoint(role: CheckpointRole): Promise<string>;
   /**
@@ -65,6 +69,7 @@ export function createRuntime({ host, config, clock, natsUrl }: RuntimeOptions):
   const random = createRandom(seedFrom(config.run.seed, host.id));
   const apis: GrpcService[] = [];
   let bus: Bus | null = null;
+  let tracer: Tracer | null = null;
   let grpcAddress: string | null = null;
   let metricsAddress = "";
 
@@ -80,6 +85,21 @@ export function createRuntime({ host, config, clock, natsUrl }: RuntimeOptions):
     return (deadline) => server.stop(deadline);
   });
 
+  host.stage("tracing", async () => {
+    const { endpoint } = config.tracing;
+    if (endpoint === null) return undefined;
+    const { openTracing } = await import("../host/tracing.js");
+    const tracing = openTracing({
+      config: { ...config.tracing, endpoint },
+      service: host.name,
+      instance: host.id,
+      version: packageVersion(),
+      ...{ clock, log: host.log, metrics: host.metrics },
+    });
+    tracer = tracing.tracer;
+    return (deadline) => tracing.stop(deadline);
+  });
+
   host.stage("bus", async () => {
     const opened = await openBus({
       ...busSettings(config, natsUrl),
@@ -88,7 +108,7 @@ export function createRuntime({ host, config, clock, natsUrl }: RuntimeOptions):
       random,
       clock,
     });
-    bus = opened;
+    bus = tracer === null ? opened : tracedBus(opened, tracer);
     let outage: Timer | null = null;
     const giveUp = (): void => {
       const { outageTimeoutMs } = config.nats;
@@ -125,6 +145,7 @@ export function createRuntime({ host, config, clock, natsUrl }: RuntimeOptions):
         log: host.log,
         health: host.health,
         metrics: host.metrics,
+        tracer,
         clock,
         reflection: config.grpc.reflection,
         maxMessageBytes: config.grpc.maxMessageBytes,
@@ -144,6 +165,7 @@ export function createRuntime({ host, config, clock, natsUrl }: RuntimeOptions):
       if (bus === null) throw new CovoteError("internal", "the bus is used before its stage");
       return bus;
     },
+    tracer: () => tracer,
     checkpoint: async (role) => (await openConfiguredCheckpoint(config, role)).path,
     mount: (name, start) =>
       host.stage(name, async () => {

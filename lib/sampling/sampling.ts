@@ -17,6 +17,7 @@ import type { Deadline } from "../core/deadline.js";
 import { CovoteError, invalid } from "../core/errors.js";
 import { parseId } from "../core/ids.js";
 import type { Logger } from "../core/logger.js";
+import { type Tracer, within } from "../core/tracer.js";
 import type { GenerativeEngine } from "../engine/engine.js";
 import { isChatMessage } from "../grm/chat.js";
 import { promptCodec, rolloutCodec } from "../wire/messages.js";
@@ -29,6 +30,7 @@ export interface SamplingDependencies {
   clock: Clock;
   log: Logger;
   meter: SamplingMeter;
+  tracer?: Tracer | null;
 }
 
 /** Told about what was sampled. */
@@ -60,7 +62,7 @@ export interface Sampling {
 const rememberedVersions = 64;
 
 export function createSampling(
-  { bus, engine, clock, log, meter }: SamplingDependencies,
+  { bus, engine, clock, log, meter, tracer = null }: SamplingDependencies,
   { role, name, concurrency }: SamplingOptions,
 ): Sampling {
   const serving = createServing({ clock, strangerPatienceMs: 250, patienceMs: 30_000 });
@@ -85,7 +87,25 @@ export function createSampling(
     if (maxTokens < 1) throw invalid("max_tokens", "must be at least 1");
     await serving.until({ runId: prompt.runId, number: prompt.minPolicyVersion }, item.signal);
     const request = { id: groupId, messages, groupSize, temperature, maxTokens, seed };
-    const group = await sampleOrRefuse(engine, request, item.signal);
+    const traceparent = item.traceparent ?? prompt.traceparent;
+    const span = tracer?.start("sample", {
+      parent: traceparent,
+      attributes: {
+        "covote.run_id": prompt.runId,
+        "covote.group_id": groupId,
+        "covote.step": prompt.step,
+        "covote.responses": groupSize,
+      },
+    });
+    const group = await within(span, async () => {
+      const sampled = await sampleOrRefuse(engine, request, item.signal);
+      span?.set({
+        "covote.policy_version": sampled.version,
+        "covote.refusal": sampled.refusal || undefined,
+        "gen_ai.usage.output_tokens": sampled.cost.completionTokens,
+      });
+      return sampled;
+    });
     const sampledBy = versions.get(group.version);
     if (sampledBy?.runId !== prompt.runId) {
       throw new CovoteError(
@@ -99,12 +119,12 @@ export function createSampling(
       policyVersion: sampledBy.number,
       sampler: name,
       cost: group.cost,
-      traceparent: prompt.traceparent,
+      traceparent,
       refusal: group.refusal,
     });
     await enqueueSurely({ bus, clock }, "rollouts", rollout, {
       id: item.id,
-      traceparent: prompt.traceparent,
+      traceparent,
       signal: item.signal,
     });
     if (group.refusal === "") return meter.sampled(group);

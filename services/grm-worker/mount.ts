@@ -23,7 +23,10 @@ export function mountGrmWorker(runtime: Runtime, options: GrmWorkerMount): void 
     void engine.died?.then(host.fail);
     const log = host.log.child({ service: options.name });
     const worker = await startGrmWorker(
-      { bus: runtime.bus(), engine, grammar, clock, log, metrics: host.metrics.forService(options.name) },
+      {
+        ...{ bus: runtime.bus(), engine, grammar, clock, log, tracer: runtime.tracer() },
+        metrics: host.metrics.forService(options.name),
+      },
       {
         name: `${host.id}-${options.name}`,
         votesPerBallot: config.judging.votesPerBallot,

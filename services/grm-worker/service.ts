@@ -19,6 +19,7 @@ import { isId } from "../../lib/core/ids.js";
 import type { Logger } from "../../lib/core/logger.js";
 import { nullReasonOfError } from "../../lib/core/null-reason.js";
 import { parseTraceparent } from "../../lib/core/trace-context.js";
+import type { Span, Tracer } from "../../lib/core/tracer.js";
 import type { GenerativeEngine } from "../../lib/engine/engine.js";
 import { isChatMessage } from "../../lib/grm/chat.js";
 import type { Grammar } from "../../lib/grm/grammar.js";
@@ -33,6 +34,7 @@ import { workerMetrics } from "./metrics.js";
 import { createPrinciplesSource } from "./principles.js";
 import { castSplitVote } from "./split-vote.js";
 import { type BallotPrompt, ballotPrompt, castVote, failed, type Voter } from "./vote.js";
+import { endVoteSpan, voteSpan } from "./vote-span.js";
 
 export interface GrmWorkerDependencies {
   bus: Bus;
@@ -41,6 +43,7 @@ export interface GrmWorkerDependencies {
   clock: Clock;
   log: Logger;
   metrics: Metrics;
+  tracer?: Tracer | null;
 }
 
 export interface GrmWorkerOptions {
@@ -62,7 +65,7 @@ export interface RunningService {
 }
 
 export async function startGrmWorker(
-  { bus, engine, grammar, clock, log, metrics }: GrmWorkerDependencies,
+  { bus, engine, grammar, clock, log, metrics, tracer = null }: GrmWorkerDependencies,
   options: GrmWorkerOptions,
 ): Promise<RunningService> {
   let requests = 0;
@@ -94,7 +97,7 @@ export async function startGrmWorker(
     cancellations.cancel(judgmentId, voteIds);
   });
   const sampling = createSampling(
-    { bus, engine, clock, log, meter: meter.sampling },
+    { bus, engine, clock, log, meter: meter.sampling, tracer },
     { role: "grm", name: options.name, concurrency: options.groups },
   );
   const weights = await followModel(bus, {
@@ -109,14 +112,15 @@ export async function startGrmWorker(
   const openReport = (ballot: Ballot) => {
     const sent: Uint8Array[] = [];
     let epoch = bus.epoch;
-    const { replySubject, traceparent } = ballot;
-    const say = (data: Uint8Array): void => bus.publish(replySubject, data, { traceparent });
+    const { replySubject } = ballot;
+    const say = (data: Uint8Array, traceparent = ballot.traceparent): void =>
+      bus.publish(replySubject, data, { traceparent });
     return {
-      vote: (vote: Vote): void => {
+      vote: (vote: Vote, traceparent?: string): void => {
         meter.cast(vote);
         const data = voteCodec.encode(vote);
         sent.push(data);
-        say(data);
+        say(data, traceparent);
       },
       /**
        * Resolves when the server has all of them, or will have them before the ballot's acknowledgement, which
@@ -131,22 +135,33 @@ export async function startGrmWorker(
       },
     };
   };
-  type Report = ReturnType<typeof openReport>;
+  interface Casting {
+    ballot: Ballot;
+    prompt: BallotPrompt;
+    report: ReturnType<typeof openReport>;
+    /** What the spans of its votes are children of. */
+    parent: string;
+  }
 
   /** The failure that another worker may not have; a cancelled vote needs no answer. */
   const cast = async (
-    { ballot, prompt, report }: { ballot: Ballot; prompt: BallotPrompt; report: Report },
+    { ballot, prompt, report, parent }: Casting,
     ticket: VoteTicket,
     { signal, release }: WatchedVote,
   ): Promise<CovoteError | null> => {
+    let span: Span | null = null;
     try {
       if (signal.aborted) return null;
+      span = tracer && voteSpan(tracer, ballot, ticket, parent);
       const casting = ticket.principleSet === undefined ? castVote : castSplitVote;
-      report.vote(await casting(voter, ballot, prompt, ticket, signal));
+      const vote = await casting(voter, ballot, prompt, ticket, signal);
+      report.vote(vote, span?.traceparent);
+      if (span) endVoteSpan(span, vote);
       intake.engineServed();
       return null;
     } catch (thrown) {
       const error = CovoteError.from(thrown);
+      span?.end(error);
       return error.code === "cancelled" ? null : error;
     } finally {
       release();
@@ -155,7 +170,8 @@ export async function startGrmWorker(
   };
 
   /** One listener for all votes of the ballot: a derived signal for each costs more than the vote's message. */
-  const castAll = async (ballot: Ballot, prompt: BallotPrompt, report: Report, stop: AbortSignal) => {
+  const castAll = async (casting: Casting, stop: AbortSignal) => {
+    const { ballot } = casting;
     const watched = ballot.tickets.map((t) => cancellations.watch(ballot.judgmentId, t.voteId));
     const abortAll = (): void => {
       for (const vote of watched) vote.abort();
@@ -168,7 +184,7 @@ export async function startGrmWorker(
     intake.votesRunning(ballot.tickets.length);
     try {
       const errors = await Promise.all(
-        ballot.tickets.map((t, i) => cast({ ballot, prompt, report }, t, watched[i] as WatchedVote)),
+        ballot.tickets.map((t, i) => cast(casting, t, watched[i] as WatchedVote)),
       );
       return errors.find((error) => error !== null) ?? null;
     } finally {
@@ -202,7 +218,8 @@ export async function startGrmWorker(
       refuse(CovoteError.from(thrown));
       return report.delivered();
     }
-    const failure = await castAll(ballot, prompt, report, item.signal);
+    const parent = item.traceparent ?? ballot.traceparent;
+    const failure = await castAll({ ballot, prompt, report, parent }, item.signal);
     if (failure?.code === "unavailable") intake.engineFailed();
     if (failure !== null) {
       const tried = { ...about, delivery: item.deliveryCount, error: failure };

@@ -13,6 +13,7 @@ import type { Logger } from "../../lib/core/logger.js";
 import { seedFrom } from "../../lib/core/random.js";
 import { systemRandomHex } from "../../lib/core/random-hex.js";
 import { formatTraceparent, newTrace } from "../../lib/core/trace-context.js";
+import { type Tracer, within } from "../../lib/core/tracer.js";
 import { admissible } from "../../lib/grpo/staleness.js";
 import { promptCodec } from "../../lib/wire/messages.js";
 import { groupSizeOf } from "./check-experience.js";
@@ -21,6 +22,7 @@ import type { Inbox } from "./inbox.js";
 import type { LearnerOptions } from "./options.js";
 import type { PromptSource } from "./prompt-source.js";
 import type { LearnerState } from "./resume-state.js";
+import { groupSpan } from "./step-span.js";
 
 export interface Asking {
   /** Enters the groups that may be asked for at the current step into the ledger. */
@@ -40,13 +42,14 @@ export interface AskingDependencies {
   clock: Clock;
   log: Logger;
   signal: AbortSignal;
+  tracer: Tracer | null;
 }
 
 /** How often a group is asked for before the run goes on without it. */
 const maxAsks = 4;
 
 export function createAsking(
-  { bus, prompts, inbox, clock, log, signal }: AskingDependencies,
+  { bus, prompts, inbox, clock, log, signal, tracer }: AskingDependencies,
   options: LearnerOptions,
   state: LearnerState,
 ): Asking {
@@ -59,7 +62,8 @@ export function createAsking(
     const index = indexOfGroup(groupId);
     const times = (asked.get(groupId)?.times ?? 0) + 1;
     asked.set(groupId, { atMs: clock.monotonic(), times });
-    const traceparent = formatTraceparent(newTrace(systemRandomHex));
+    const span = tracer && groupSpan(tracer, { runId, groupId, step: state.step, times });
+    const traceparent = span?.traceparent ?? formatTraceparent(newTrace(systemRandomHex));
     const { messages, label, hinted = false } = prompts.prompt(index);
     const prompt = promptCodec.encode({
       runId,
@@ -80,7 +84,9 @@ export function createAsking(
     });
     const id = times === 1 ? groupId : `${groupId}-${times}`;
     const about = { id, traceparent, signal, subjectToken: options.role };
-    await enqueueSurely({ bus, clock }, "prompts", prompt, about);
+    await within(span, async () => {
+      await enqueueSurely({ bus, clock }, "prompts", prompt, about);
+    });
   };
 
   /** Open groups whose reward is not here; one that was, in an earlier life, may have been lost with it. */

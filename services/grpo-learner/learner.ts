@@ -16,6 +16,7 @@ import { publishModel } from "../../lib/bus/model-versions.js";
 import type { Clock } from "../../lib/core/clock.js";
 import { CovoteError } from "../../lib/core/errors.js";
 import type { Logger } from "../../lib/core/logger.js";
+import type { Tracer } from "../../lib/core/tracer.js";
 import { createLedger, type Ledger, type LedgerBalance } from "../../lib/grpo/ledger.js";
 import { learningRateAt } from "../../lib/grpo/schedule.js";
 import type { Trainer } from "../../lib/trainer/trainer.js";
@@ -26,7 +27,7 @@ import { checkExperience } from "./check-experience.js";
 import { createCheckpoints } from "./checkpoints.js";
 import { createCollapseWatch } from "./collapse-watch.js";
 import { groupIdOf } from "./group-id.js";
-import { createInbox } from "./inbox.js";
+import { createInbox, type Inbox } from "./inbox.js";
 import { judgmentMetrics } from "./judgment-metrics.js";
 import type { LearnerMetrics } from "./metrics.js";
 import type { LearnerOptions } from "./options.js";
@@ -34,6 +35,7 @@ import type { PromptSource } from "./prompt-source.js";
 import { keptEvents, type LearnerState, readEvent, restoreState, saveState } from "./resume-state.js";
 import { encodeStepEvent, stepEvent } from "./step-event.js";
 import { stepMetrics } from "./step-metrics.js";
+import { inStepSpan, type StepSpan } from "./step-span.js";
 
 export interface LearnerDependencies {
   bus: Bus;
@@ -42,6 +44,7 @@ export interface LearnerDependencies {
   clock: Clock;
   log: Logger;
   metrics: LearnerMetrics;
+  tracer?: Tracer | null;
 }
 
 /** Largest event that travels; NATS takes 1 MiB unless told otherwise. */
@@ -56,7 +59,7 @@ export async function learn(
   options: LearnerOptions,
   signal: AbortSignal,
 ): Promise<LedgerBalance> {
-  const { bus, trainer, prompts, clock, metrics } = deps;
+  const { bus, trainer, prompts, clock, metrics, tracer = null } = deps;
   const log = deps.log.child({ run_id: options.runId });
   const { runId, method, groupsPerStep, steps, stateDir } = options;
   const state: LearnerState = (await restoreState(stateDir, runId, trainer)) ?? {
@@ -67,7 +70,7 @@ export async function learn(
   };
   const { ledger } = state;
   const inbox = createInbox();
-  const asking = createAsking({ bus, prompts, inbox, clock, log, signal }, options, state);
+  const asking = createAsking({ bus, prompts, inbox, clock, log, signal, tracer }, options, state);
   const { exportDir: dir, exportEvery: every } = options;
   const checkpoints = createCheckpoints(trainer, { dir, every, steps });
   const watch =
@@ -98,6 +101,7 @@ export async function learn(
     if (outcome === "unknown")
       return log.warn({ group_id: groupId }, "a group that this run never asked for");
     if (hasEnded(known)) return;
+    experience.traceparent = item.traceparent ?? experience.traceparent;
     await inbox.put(groupId, experience, item.signal);
   };
 
@@ -124,16 +128,30 @@ export async function learn(
     const ids = Array.from({ length: groupsPerStep }, (_, i) => groupIdOf(runId, step * groupsPerStep + i));
     const groups = await inbox.take(ids, (id) => hasEnded(ledger.stateOf(id)), signal);
     const collectedAt = clock.monotonic();
+    const about = { runId, step: step + 1, waitingMs: collectedAt - startedAt };
+    await inStepSpan(tracer, about, groups, (span) => train(groups, { startedAt, collectedAt }, span));
+  };
+
+  const train = async (
+    groups: JudgedGroups,
+    { startedAt, collectedAt }: Stamps,
+    span: StepSpan,
+  ): Promise<void> => {
+    const { step } = state;
     const learningRate = learningRateAt(step, { ...options.learningRate, totalSteps: steps });
     const experiences = groups.map(([, experience]) => experience);
     const prepared = method.prepare(experiences, step);
+    span.prepared(prepared);
     addUp(prepared.metrics);
     const judged = watch === null ? {} : judgmentMetrics(experiences);
     const watched = await watch?.check(step + 1, { ...prepared.metrics, ...judged });
+    const { train: update } = prepared;
     const report =
-      prepared.train === null
+      update === null
         ? { metrics: {} }
-        : await prepared.train(trainer, { learningRate, maxGradNorm: options.maxGradNorm });
+        : await span.phase("train", () =>
+            update(trainer, { learningRate, maxGradNorm: options.maxGradNorm }),
+          );
     groups.forEach(([groupId], i) => {
       const reason = prepared.dropped[i];
       if (reason) ledger.dropped(groupId, reason);
@@ -164,13 +182,15 @@ export async function learn(
       ledger: ledger.balance(),
     });
     const event = encodeStepEvent(told, maxEventBytes);
-    await saveState(stateDir, trainer, state, event);
-    if (!method.frozen || state.step === steps) await publish(await trainer.weights());
+    await span.phase("save", () => saveState(stateDir, trainer, state, event));
+    if (!method.frozen || state.step === steps) {
+      await span.phase("publish weights", async () => publish(await trainer.weights()));
+    }
     if (isExported(state.step)) await checkpoints.export(state.step);
     if (state.step === steps) await checkpoints.prune(() => false);
     inbox.settle(groups.map(([groupId]) => groupId));
     asking.reserve();
-    await asking.askReserved();
+    await span.phase("ask", () => asking.askReserved());
     await tell(event);
     metrics.stepped(state.step, prepared.metrics, report.metrics);
   };
@@ -215,6 +235,14 @@ export async function learn(
     patrols.cancel();
     if (state.step < steps) await loop.stop();
   }
+}
+
+type JudgedGroups = Awaited<ReturnType<Inbox["take"]>>;
+
+/** On the monotonic clock. */
+interface Stamps {
+  startedAt: number;
+  collectedAt: number;
 }
 
 /** What the kept events say about the steps so far. */

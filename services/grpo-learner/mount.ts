@@ -48,6 +48,7 @@ export function mountGrpoLearner(runtime: Runtime, options: GrpoLearnerMount): v
         prompts: options.prompts,
         clock,
         log: host.log.child({ service: serviceName }),
+        tracer: runtime.tracer(),
         metrics: host.metrics.forService(serviceName),
       },
       learnerConfig,

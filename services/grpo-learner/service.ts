@@ -4,6 +4,7 @@ import type { Clock } from "../../lib/core/clock.js";
 import type { Deadline } from "../../lib/core/deadline.js";
 import { CovoteError } from "../../lib/core/errors.js";
 import type { Logger } from "../../lib/core/logger.js";
+import type { Tracer } from "../../lib/core/tracer.js";
 import type { LedgerBalance } from "../../lib/grpo/ledger.js";
 import type { Metrics } from "../../lib/host/metrics.js";
 import type { Trainer } from "../../lib/trainer/trainer.js";
@@ -19,6 +20,7 @@ export interface GrpoLearnerDependencies {
   clock: Clock;
   log: Logger;
   metrics: Metrics;
+  tracer?: Tracer | null;
 }
 
 export interface GrpoLearner {

@@ -22,7 +22,10 @@ export function mountPolicySampler(runtime: Runtime, options: PolicySamplerMount
     void engine.died?.then(host.fail);
     const log = host.log.child({ service: serviceName });
     const sampler = await startPolicySampler(
-      { bus: runtime.bus(), engine, clock, log, metrics: host.metrics.forService(serviceName) },
+      {
+        ...{ bus: runtime.bus(), engine, clock, log, tracer: runtime.tracer() },
+        metrics: host.metrics.forService(serviceName),
+      },
       {
         name: `${host.id}-${serviceName}`,
         concurrency: Math.ceil(slots / config.training.groupSize) + 1,

@@ -6,6 +6,7 @@ import { followModel } from "../../lib/bus/model-versions.js";
 import type { Clock } from "../../lib/core/clock.js";
 import type { Deadline } from "../../lib/core/deadline.js";
 import type { Logger } from "../../lib/core/logger.js";
+import type { Tracer } from "../../lib/core/tracer.js";
 import type { GenerativeEngine } from "../../lib/engine/engine.js";
 import type { Metrics } from "../../lib/host/metrics.js";
 import { createSampling } from "../../lib/sampling/sampling.js";
@@ -18,6 +19,7 @@ export interface PolicySamplerDependencies {
   clock: Clock;
   log: Logger;
   metrics: Metrics;
+  tracer?: Tracer | null;
 }
 
 export interface PolicySamplerOptions {
@@ -33,11 +35,11 @@ export interface PolicySampler {
 }
 
 export async function startPolicySampler(
-  { bus, engine, clock, log, metrics }: PolicySamplerDependencies,
+  { bus, engine, clock, log, metrics, tracer = null }: PolicySamplerDependencies,
   options: PolicySamplerOptions,
 ): Promise<PolicySampler> {
   const meter = samplerMetrics(metrics, engine);
-  const sampling = createSampling({ bus, engine, clock, log, meter }, { ...options, role: "policy" });
+  const sampling = createSampling({ bus, engine, clock, log, meter, tracer }, { ...options, role: "policy" });
   const weights = await followModel(bus, {
     role: "policy",
     clock,

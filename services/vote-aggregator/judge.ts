@@ -19,12 +19,14 @@ import { deferred } from "../../lib/core/deferred.js";
 import { CovoteError } from "../../lib/core/errors.js";
 import type { Logger } from "../../lib/core/logger.js";
 import { parseTraceparent } from "../../lib/core/trace-context.js";
+import type { Tracer } from "../../lib/core/tracer.js";
 import type { Judgment, VoteRecord } from "../../lib/wire/gen/covote/v1/reward.js";
 import { voteCodec } from "../../lib/wire/messages.js";
 import { digestOf, type JudgeRequest, toCastVote, toJudgment, voteOutcome } from "./judge-request.js";
 import type { Outcome } from "./judgment.js";
 import { type JudgmentMessage, type JudgmentTask, judgmentActor } from "./judgment-actor.js";
 import { type JudgmentRecords, toVoteRecord } from "./judgment-records.js";
+import { judgmentSpan, outcomeOnto } from "./judgment-span.js";
 import type { MetaClient } from "./meta-client.js";
 import type { AggregatorMetrics } from "./metrics.js";
 import { kindsOf, stepLayout } from "./step-layout.js";
@@ -50,6 +52,7 @@ export interface JudgeDependencies {
   clock: Clock;
   log: Logger;
   metrics: AggregatorMetrics;
+  tracer?: Tracer | null;
 }
 
 export interface JudgeOptions {
@@ -75,18 +78,24 @@ interface Running {
 }
 
 export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Judge {
-  const { bus, actors, records, meta, clock, log, metrics } = deps;
+  const { bus, actors, records, meta, clock, log, metrics, tracer = null } = deps;
   const running = new Map<string, Running>();
   const byRunId = new Map<string, Running>();
   const inFlight = { hi: 0, lo: 0 };
   let draining = false;
   let started = 0;
 
-  const votes: Subscription = bus.subscribe(bus.subjects.votes(bus.id), {}, (data) => {
+  const votes: Subscription = bus.subscribe(bus.subjects.votes(bus.id), {}, (data, message) => {
     const vote = voteCodec.decode(data);
     const judgment = byRunId.get(vote.judgmentId);
     metrics.votes.inc(1, { outcome: voteOutcome(vote, judgment !== undefined) });
-    judgment?.actor.offer({ t: "vote", vote: toCastVote(vote) });
+    // Headers are read for those who trace only.
+    const traceparent = tracer === null ? undefined : message.traceparent;
+    judgment?.actor.offer(
+      traceparent === undefined
+        ? { t: "vote", vote: toCastVote(vote) }
+        : { t: "vote", vote: toCastVote(vote), traceparent },
+    );
   });
 
   const start = (request: JudgeRequest, digest: string): Running => {
@@ -95,6 +104,7 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
     const watchers = new Set<(vote: VoteRecord) => void>();
     const outcome = deferred<Outcome>();
     const runId = `${request.id}~${++started}-${bus.id.slice(-8)}`;
+    const span = tracer && judgmentSpan(tracer, request);
     const layout = stepLayout(request.responses, options.scoresSteps ?? false);
     const texts = layout?.texts ?? request.responses.map((r) => r.text);
     // Field by field: a spread that is added to makes seven times what it ends up as.
@@ -113,13 +123,15 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
       seed: request.seed,
       split: request.split,
       deadlineAtMs: request.deadlineAtMs,
-      traceparent: request.traceparent,
+      traceparent: span?.traceparent ?? request.traceparent,
       priority: request.priority,
       ...(layout === null ? {} : { unitsOf: layout.unitsOf, kinds: kindsOf(layout), steps: layout.steps }),
     };
+    const { ballotPatienceMs } = options;
+    const around = { bus, meta, log, ballotPatienceMs, tracer: span && tracer };
     const actor = actors.spawn(
       `judgment-${request.id}-${started}`,
-      judgmentActor({ bus, meta, log, ballotPatienceMs: options.ballotPatienceMs }, task, {
+      judgmentActor(around, task, {
         voted: (vote, order) => {
           if (watchers.size === 0) return;
           for (const watcher of watchers) watcher(toVoteRecord(vote, order, undefined, layout));
@@ -135,6 +147,7 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
         const latencyMs = clock.monotonic() - startedAt;
         const judgment = toJudgment(request, result, { digest, acceptedAtMs, latencyMs }, layout);
         metrics.observe(result, latencyMs);
+        if (span !== null) outcomeOnto(span, result);
         const trace_id = parseTraceparent(request.traceparent)?.traceId;
         log.debug(
           { judgment_id: request.id, ...request.labels, trace_id, votes: result.votes.length, ms: latencyMs },
@@ -144,7 +157,11 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
         const kept = await keep(judgment, request.deadlineAtMs);
         refuseOther(request.id, digest, kept.requestDigest);
         return kept;
+      } catch (thrown) {
+        span?.end(thrown);
+        throw thrown;
       } finally {
+        span?.end();
         running.delete(request.id);
         byRunId.delete(runId);
         count(request.priority, -1);

@@ -11,6 +11,7 @@ import type { Bus } from "../../lib/bus/bus.js";
 import type { Timer } from "../../lib/core/clock.js";
 import { CovoteError } from "../../lib/core/errors.js";
 import type { Logger } from "../../lib/core/logger.js";
+import type { Tracer } from "../../lib/core/tracer.js";
 import type { ChatMessage } from "../../lib/grm/chat.js";
 import type { PanelSteps } from "../../lib/wire/gen/covote/v1/judging.js";
 import { ballotCodec, cancelVotesCodec } from "../../lib/wire/messages.js";
@@ -23,6 +24,7 @@ import {
   type JudgmentSpec,
   type Outcome,
 } from "./judgment.js";
+import { traceTally } from "./judgment-span.js";
 import type { MetaClient } from "./meta-client.js";
 
 export interface JudgmentTask extends JudgmentSpec {
@@ -56,6 +58,8 @@ export interface JudgmentDependencies {
   log: Logger;
   /** How long a ballot may take before it is sent again, at first. Milliseconds. */
   ballotPatienceMs: number;
+  /** Null where this judgment is not traced. */
+  tracer?: Tracer | null;
 }
 
 export type JudgmentMessage =
@@ -74,7 +78,7 @@ export function judgmentActor(
 }
 
 function createBehaviour(
-  { bus, meta, log, ballotPatienceMs }: JudgmentDependencies,
+  { bus, meta, log, ballotPatienceMs, tracer = null }: JudgmentDependencies,
   task: JudgmentTask,
   listener: JudgmentListener,
   { self, clock, stop }: ActorContext<JudgmentMessage>,
@@ -86,6 +90,8 @@ function createBehaviour(
   let anyVote = false;
   let ended = false;
   const dispatchedAtMs = new Map<string, number>();
+  /** The spans of the votes that came, by vote id. */
+  const voteTraces = tracer && new Map<string, string>();
   const unsubscribe = bus.events.subscribe((event) => {
     if (event.type === "queue-recreated" && event.queue === "ballots") self.offer({ t: "requeue" });
     if (event.type === "reconnect") self.offer({ t: "reconnected" });
@@ -103,6 +109,7 @@ function createBehaviour(
         case "finish":
           if (effect.openVoteIds.length > 0) cancelVotes();
           ended = true;
+          if (tracer && voteTraces) traceTally(tracer, task, effect.outcome, voteTraces);
           listener.finished(effect.outcome);
           stop();
       }
@@ -164,7 +171,14 @@ function createBehaviour(
       reference: task.reference ?? undefined,
       steps: stepsOn(order),
     };
-    void meta.score(item, task.deadlineAtMs, task.traceparent).then(({ logit, version }) => {
+    const span = tracer?.start("meta score", {
+      parent: voteTraces?.get(vote.voteId) ?? task.traceparent,
+      attributes: { "covote.vote_id": vote.voteId, "covote.judgment_id": task.id },
+    });
+    const traceparent = span?.traceparent ?? task.traceparent;
+    void meta.score(item, task.deadlineAtMs, traceparent).then(({ logit, version }) => {
+      span?.set({ "covote.meta_version": version || undefined, "covote.meta_logit": logit ?? undefined });
+      span?.end();
       self.offer({ t: "meta", scores: new Map([[vote.voteId, logit]]), version });
     });
   };
@@ -216,6 +230,7 @@ function createBehaviour(
           return;
         case "vote":
           anyVote = true;
+          if (message.traceparent !== undefined) voteTraces?.set(message.vote.voteId, message.traceparent);
           listener.voted?.(message.vote, machine.orderOf(message.vote.voteId));
       }
       perform(machine.handle(message));

@@ -82,7 +82,8 @@ export interface Outcome {
 }
 
 export type JudgmentEvent =
-  | { t: "vote"; vote: CastVote }
+  /** Traceparent: of the vote's span, where there is one; it decides nothing. */
+  | { t: "vote"; vote: CastVote; traceparent?: string }
   /** Meta scores by vote id; null: the meta RM could not score it. Version: of the meta RM that did. */
   | { t: "meta"; scores: ReadonlyMap<string, number | null>; version?: string }
   /** Ballots that are overdue: put their open tickets into the queue again. */

@@ -14,6 +14,8 @@ import type { Bus } from "../../lib/bus/bus.js";
 import type { Clock } from "../../lib/core/clock.js";
 import { CovoteError } from "../../lib/core/errors.js";
 import type { Logger } from "../../lib/core/logger.js";
+import { isSampled } from "../../lib/core/trace-context.js";
+import { type Tracer, within } from "../../lib/core/tracer.js";
 import type { MetaScoreItem, MetaScoreResponse } from "../../lib/wire/gen/covote/v1/judging.js";
 import { metaScoreRequestCodec, metaScoreResponseCodec } from "../../lib/wire/messages.js";
 
@@ -27,7 +29,7 @@ export interface MetaVerdict {
 export interface MetaClient {
   /**
    * Never rejects. `deadlineAtMs` in milliseconds since the epoch. Of a batch of several judgments the request
-   * carries the trace of the first.
+   * carries the trace of the first, and links to the others'.
    */
   score(item: MetaScoreItem, deadlineAtMs: number, traceparent?: string): Promise<MetaVerdict>;
 }
@@ -50,7 +52,7 @@ const unscored: MetaVerdict = { logit: null, version: "" };
 const retryPauseMs = 100;
 
 export function createMetaClient(
-  { bus, clock, log }: { bus: Bus; clock: Clock; log: Logger },
+  { bus, clock, log, tracer = null }: { bus: Bus; clock: Clock; log: Logger; tracer?: Tracer | null },
   options: MetaClientOptions,
 ): MetaClient {
   let waiting: Waiting[] = [];
@@ -86,7 +88,16 @@ export function createMetaClient(
   const ask = async (batch: readonly Waiting[]): Promise<MetaScoreResponse> => {
     const deadlineAtMs = Math.max(...batch.map((w) => w.deadlineAtMs));
     const request = metaScoreRequestCodec.encode({ items: batch.map((w) => w.item), deadlineAtMs });
-    const traceparent = batch[0]?.traceparent ?? "";
+    const span = tracer && batchSpan(tracer, batch);
+    const traceparent = span?.traceparent ?? batch[0]?.traceparent ?? "";
+    return within(span, () => answerTo(request, deadlineAtMs, traceparent));
+  };
+
+  const answerTo = async (
+    request: Uint8Array,
+    deadlineAtMs: number,
+    traceparent: string,
+  ): Promise<MetaScoreResponse> => {
     for (let patienceMs = options.patienceMs; ; ) {
       const timeoutMs = Math.min(patienceMs, deadlineAtMs - clock.now());
       try {
@@ -123,6 +134,14 @@ export function createMetaClient(
         }
       }),
   };
+}
+
+/** A child of the first vote's, linked to the others'. */
+function batchSpan(tracer: Tracer, batch: readonly Waiting[]) {
+  const [parent, ...links] = batch.map((w) => w.traceparent).filter(isSampled);
+  if (parent === undefined) return null;
+  const attributes = { "covote.votes": batch.length };
+  return tracer.start("meta-scores request", { kind: "client", parent, links, attributes });
 }
 
 /** Answers stand in the order of the items. */

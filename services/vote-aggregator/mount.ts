@@ -19,6 +19,7 @@ export function mountVoteAggregator(runtime: Runtime): void {
         clock,
         random,
         log: host.log.child({ service: serviceName }),
+        tracer: runtime.tracer(),
         metrics: host.metrics.forService(serviceName),
       },
       {

@@ -45,7 +45,7 @@ export function judgeRollouts(
     await enqueueSurely({ bus, clock }, "experience", experienceCodec.encode(experience), {
       id: parseId("rollout.id", item.id),
       subjectToken: learnerOf(experience.rollout),
-      traceparent: experience.traceparent,
+      traceparent: item.traceparent ?? experience.traceparent,
       signal: item.signal,
     });
   };
@@ -53,7 +53,7 @@ export function judgeRollouts(
     const rollout = rolloutCodec.decode(item.data);
     if (rollout.refusal !== "") return handOn(refused(rollout), item);
     if (rollout.prompt?.label !== undefined) return handOn(ruledExperience(rollout, options.grammar), item);
-    const request = toRequest(rollout, item.id, clock, options);
+    const request = toRequest(rollout, item, clock, options);
     let judgment: Judgment;
     try {
       judgment = await judge.judge(request, { signal: item.signal });
@@ -69,7 +69,7 @@ export function judgeRollouts(
 
 function toRequest(
   rollout: Rollout,
-  id: string,
+  { id, traceparent = rollout.traceparent }: Pick<WorkItem, "id" | "traceparent">,
   clock: Clock,
   { votesPerBallot, split = 0 }: RolloutOptions,
 ): JudgeRequest {
@@ -102,7 +102,7 @@ function toRequest(
     deadlineAtMs: clock.now() + deadlineMs,
     labels: { run_id: learner, group_id: groupId, step: String(prompt.step) },
     policyVersion: String(rollout.policyVersion),
-    traceparent: rollout.traceparent,
+    traceparent,
     priority: "lo",
   };
 }

@@ -8,6 +8,7 @@ import type { Clock } from "../../lib/core/clock.js";
 import type { Deadline } from "../../lib/core/deadline.js";
 import type { Logger } from "../../lib/core/logger.js";
 import type { Random } from "../../lib/core/random.js";
+import type { Tracer } from "../../lib/core/tracer.js";
 import type { GrpcService } from "../../lib/host/grpc.js";
 import type { Metrics } from "../../lib/host/metrics.js";
 import { createJudge, type Judge, type JudgeOptions } from "./judge.js";
@@ -23,6 +24,7 @@ export interface VoteAggregatorDependencies {
   random: Random;
   log: Logger;
   metrics: Metrics;
+  tracer?: Tracer | null;
 }
 
 export interface VoteAggregatorOptions {
@@ -39,7 +41,7 @@ export interface VoteAggregator {
 }
 
 export async function startVoteAggregator(
-  { bus, clock, random, log, metrics }: VoteAggregatorDependencies,
+  { bus, clock, random, log, metrics, tracer = null }: VoteAggregatorDependencies,
   options: VoteAggregatorOptions,
 ): Promise<VoteAggregator> {
   const actors = createActorSystem({
@@ -53,8 +55,9 @@ export async function startVoteAggregator(
       actors,
       clock,
       log,
+      tracer,
       records: await openJudgmentRecords(bus),
-      meta: createMetaClient({ bus, clock, log }, options.meta),
+      meta: createMetaClient({ bus, clock, log, tracer }, options.meta),
       metrics: aggregatorMetrics(metrics),
     },
     options.judge,
