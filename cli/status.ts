@@ -7,6 +7,7 @@ import { ClusterServiceService, type GetStatusResponse } from "../lib/wire/gen/c
 import { styleFor } from "./run/display.js";
 import { count, duration, padEnd, type TextStyle } from "./run/text.js";
 import type { Terminal } from "./terminal.js";
+import { type TlsFlags, tlsOfFlags, withTls } from "./tls-options.js";
 
 const help = `
 Example:
@@ -17,16 +18,27 @@ Example:
 /** A cluster that does not answer for so long is not there, in milliseconds. */
 const timeoutMs = 10_000;
 
+interface StatusFlags extends TlsFlags {
+  address: string;
+  json?: boolean;
+}
+
 export function statusCommand(terminal: Terminal): Command {
-  return new Command("status")
+  return withTls(new Command("status"))
     .description("Services, queues and models of a running cluster")
     .option("--address <host:port>", "gRPC address of any of its services", "127.0.0.1:50051")
     .option("--json", "print one JSON object")
     .addHelpText("after", help)
-    .action(async (flags: { address: string; json?: boolean }) => {
+    .action(async (flags: StatusFlags) => {
       parseListenAddress("--address", flags.address);
       const clock = systemClock();
-      const client = createGrpcClient({ address: flags.address, what: "--address", clock });
+      const credentials = await tlsOfFlags(flags);
+      const client = createGrpcClient({
+        address: flags.address,
+        what: "--address",
+        clock,
+        ...(credentials && { credentials }),
+      });
       try {
         const status = await client.unary(ClusterServiceService.getStatus, {}, { timeoutMs });
         const style = styleFor(terminal.stdout, terminal.env);

@@ -5,7 +5,7 @@ export function apart(config: CovoteConfig): CovoteConfig {
   return {
     ...config,
     nats: { ...config.nats, url: null },
-    grpc: { ...config.grpc, address: "127.0.0.1:0" },
+    grpc: { ...config.grpc, address: "127.0.0.1:0", tls: { certFile: null, keyFile: null, caFile: null } },
     metrics: { ...config.metrics, host: "127.0.0.1", port: 0 },
   };
 }

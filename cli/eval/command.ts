@@ -1,4 +1,5 @@
 /** `covote eval` as a command: benchmark files in, accuracy against votes out. */
+
 import { createHash } from "node:crypto";
 import { accessSync, constants, readFileSync, statSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -15,6 +16,7 @@ import { styleFor } from "../run/display.js";
 import { createRewardClient } from "../score/ask.js";
 import { openTarget } from "../score/target.js";
 import { columnsOf, interruption, type Terminal } from "../terminal.js";
+import { withTls } from "../tls-options.js";
 import { serviceJudge } from "./ask-items.js";
 import { type EvalFlags, planOf } from "./flags.js";
 import { drawEvaluation } from "./plot.js";
@@ -43,7 +45,7 @@ Example:
 `;
 
 export function evalCommand(terminal: Terminal): Command {
-  return withConfig(new Command("eval"))
+  return withTls(withConfig(new Command("eval")))
     .description(
       "Accuracy of the reward model on benchmark files against the number of votes, with intervals",
     )
@@ -110,11 +112,12 @@ export function evalCommand(terminal: Terminal): Command {
             const target = await openTarget({
               config,
               address: flags.address,
+              tls: flags,
               env: terminal.env,
               clock,
               note,
             });
-            const client = createRewardClient(target.address, clock);
+            const client = createRewardClient(target.address, clock, target.credentials);
             const close = async (): Promise<void> => {
               client.close();
               await target.close();

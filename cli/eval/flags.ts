@@ -1,11 +1,13 @@
 /** What the flags of `covote eval` ask for, checked; errors name the flag. */
+
 import { invalid } from "../../lib/core/errors.js";
 import { benchmarks } from "../../lib/evaluation/benchmarks.js";
 import type { KeepRule } from "../../lib/evaluation/conditions.js";
 import { checkTemperature, judgingLimits } from "../../lib/grm/limits.js";
 import { type ConfigFlags, numberFlag } from "../options.js";
+import type { TlsFlags } from "../tls-options.js";
 
-export interface EvalFlags extends ConfigFlags {
+export interface EvalFlags extends ConfigFlags, TlsFlags {
   votes: string;
   metaKeep: string;
   greedy?: boolean;

@@ -1,4 +1,5 @@
 /** Asks a reward service for the rewards of a group and for everything behind them. */
+import type { ChannelCredentials } from "@grpc/grpc-js";
 import type { Clock } from "../../lib/core/clock.js";
 import { CovoteError } from "../../lib/core/errors.js";
 import { newId } from "../../lib/core/ids.js";
@@ -30,7 +31,11 @@ const longestCallMs = 600_000;
 const graceMs = 2000;
 const overloadedPauseMs = 500;
 
-export function createRewardClient(address: string, clock: Clock): RewardClient {
+export function createRewardClient(
+  address: string,
+  clock: Clock,
+  credentials?: ChannelCredentials,
+): RewardClient {
   const { score, getJudgment } = RewardServiceService;
   // Each request has an id of its own, so sending it again is harmless.
   const client: GrpcClient = createGrpcClient({
@@ -38,6 +43,7 @@ export function createRewardClient(address: string, clock: Clock): RewardClient 
     what: "reward service",
     idempotent: [score, getJudgment],
     clock,
+    ...(credentials && { credentials }),
   });
   return {
     score: async (task, options, signal) => {

@@ -8,13 +8,14 @@ import { type ConfigFlags, collect, compileFlags, numberFlag, withConfig } from 
 import { linesOf, readLines } from "../read-lines.js";
 import { styleFor } from "../run/display.js";
 import { columnsOf, interruption, type Terminal } from "../terminal.js";
+import { type TlsFlags, withTls } from "../tls-options.js";
 import { createRewardClient, type Scored } from "./ask.js";
 import { readTasks, type ScoreTask, taskOfFlags } from "./input.js";
 import { renderScored, scoredForMachines } from "./render.js";
 import { scoreAll } from "./score.js";
 import { openTarget } from "./target.js";
 
-interface ScoreFlags extends ConfigFlags {
+interface ScoreFlags extends ConfigFlags, TlsFlags {
   query?: string;
   response?: string[];
   step?: string[];
@@ -52,7 +53,7 @@ Example:
 `;
 
 export function scoreCommand(terminal: Terminal): Command {
-  return withConfig(new Command("score"))
+  return withTls(withConfig(new Command("score")))
     .description(
       "Rewards for the responses to a query, by votes of the reward model, with principles and critiques",
     )
@@ -78,13 +79,20 @@ export function scoreCommand(terminal: Terminal): Command {
       const note = (text: string): void => void terminal.stderr.write(`covote: ${text}\n`);
       const interrupted = interruption(terminal);
       try {
-        const target = await openTarget({ config, address: flags.address, env: terminal.env, clock, note });
+        const target = await openTarget({
+          config,
+          address: flags.address,
+          tls: flags,
+          env: terminal.env,
+          clock,
+          note,
+        });
         if (!target.own && (flags.config !== undefined || flags.set !== undefined)) {
           note(
             `the cluster at ${target.address} has its own configuration; --config and --set do not change it`,
           );
         }
-        const client = createRewardClient(target.address, clock);
+        const client = createRewardClient(target.address, clock, target.credentials);
         try {
           const scoring = scoreAll(client, tasks, {
             judging,

@@ -1,4 +1,5 @@
 /** Measures the policy that the cluster serves: one sampled response for each held-out query, and the oracle. */
+import type { ChannelCredentials } from "@grpc/grpc-js";
 import { persist } from "../../lib/bus/enqueue-surely.js";
 import type { Clock } from "../../lib/core/clock.js";
 import { CovoteError } from "../../lib/core/errors.js";
@@ -33,11 +34,27 @@ const cardCount = 3;
 const patienceMs = 60_000;
 const concurrency = 32;
 
-export function createGauge(cluster: Cluster, config: CovoteConfig, world: World, clock: Clock): Gauge {
+export function createGauge(
+  cluster: Cluster,
+  config: CovoteConfig,
+  world: World,
+  clock: Clock,
+  credentials?: ChannelCredentials,
+): Gauge {
   const { policy: address } = cluster;
   if (address === null) throw new CovoteError("internal", "this cluster serves no policy");
-  const policy = createGrpcClient({ address, what: "policy service", clock });
-  const rewards = createGrpcClient({ address: cluster.rewards, what: "reward service", clock });
+  const policy = createGrpcClient({
+    address,
+    what: "policy service",
+    clock,
+    ...(credentials && { credentials }),
+  });
+  const rewards = createGrpcClient({
+    address: cluster.rewards,
+    what: "reward service",
+    clock,
+    ...(credentials && { credentials }),
+  });
   const { temperature, maxTokens } = config.policy;
   const closing = new AbortController();
 

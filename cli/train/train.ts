@@ -5,6 +5,7 @@
  *
  * A run that was interrupted is resumed from its folder: same step, optimiser state and ledger.
  */
+
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type Clock, systemClock } from "../../lib/core/clock.js";
 import { CovoteError } from "../../lib/core/errors.js";
@@ -20,6 +21,7 @@ import { openOneProcessCluster } from "../cluster/one-process.js";
 import type { Display } from "../run/display.js";
 import type { StepRecord, Summary } from "../run/records.js";
 import { hasBegun, type RunFolder } from "../run/run-folder.js";
+import { tlsOfConfig } from "../tls-options.js";
 import { createGauge, type Measurement } from "./measure.js";
 import { toStepRecord } from "./step-record.js";
 import { summarise } from "./summarise.js";
@@ -87,7 +89,7 @@ interface Running extends TrainOptions {
 async function run(running: Running): Promise<TrainResult> {
   const { config, folder, display, cluster, clock } = running;
   const world = config.training.role === "policy" ? worldOf(config.training.prompts) : null;
-  const gauge = world === null ? null : createGauge(cluster, config, world, clock);
+  const gauge = world === null ? null : createGauge(cluster, config, world, clock, await tlsOfConfig(config));
   try {
     display.begin("evaluating before", "");
     const before = await measureBefore(folder, () => gauge?.measure(display.progress) ?? null);

@@ -7,20 +7,13 @@
 import { z } from "zod";
 import { lowestTemperature } from "../grm/limits.js";
 import { type ConfigSources, compileConfig } from "./config.js";
-import { parseListenAddress } from "./listen.js";
+import { grpcContradictions, grpcSection } from "./grpc-config.js";
 import { natsContradictions, natsSection } from "./nats-config.js";
 import { shippedCheckpoint } from "./shipped.js";
 import { tracingSection } from "./tracing-config.js";
 import { trainingContradictions, trainingSection } from "./training-config.js";
 
 const idPattern = /^[A-Za-z0-9_-]{1,64}$/;
-
-function listenAddress(fallback: string) {
-  return z
-    .string()
-    .refine(isListenAddress, { error: (issue) => `must be host:port, got ${JSON.stringify(issue.input)}` })
-    .default(fallback);
-}
 
 function checkpoint(what: string) {
   return z
@@ -46,19 +39,6 @@ const cluster = z.strictObject({
     .max(3_600_000)
     .default(20_000)
     .describe("Time that a service gets to finish accepted work when it is told to stop, in milliseconds."),
-});
-
-const grpc = z.strictObject({
-  address: listenAddress("127.0.0.1:50051").describe(
-    "Where the reward service listens for gRPC, host:port; port 0 takes a free one.",
-  ),
-  maxMessageBytes: z
-    .int()
-    .min(65_536)
-    .max(1_073_741_824)
-    .default(16_777_216)
-    .describe("Largest gRPC message, both ways, in bytes."),
-  reflection: z.boolean().default(true).describe("Serve gRPC reflection, for grpcurl and the like."),
 });
 
 const metrics = z.strictObject({
@@ -194,7 +174,7 @@ export const covoteConfigSchema = z
   .strictObject({
     cluster: cluster.prefault({}),
     nats: natsSection.prefault({}),
-    grpc: grpc.prefault({}),
+    grpc: grpcSection.prefault({}),
     metrics: metrics.prefault({}),
     log: log.prefault({}),
     tracing: tracingSection.prefault({}),
@@ -225,14 +205,25 @@ export function metaKeepOf(config: Pick<CovoteConfig, "judging" | "metaRm">): nu
 
 interface Crossing {
   nats: Parameters<typeof natsContradictions>[0];
+  grpc: Parameters<typeof grpcContradictions>[0];
   metaRm: { keep: number | null };
   judging: { votes: number; temperature: number };
   training: Parameters<typeof trainingContradictions>[0];
 }
 
 /** Values that are possible alone and impossible together. */
-function contradictions({ nats, metaRm, judging, training }: Crossing): [path: string, problem: string][] {
-  const found = [...natsContradictions(nats), ...trainingContradictions(training)];
+function contradictions({
+  nats,
+  grpc,
+  metaRm,
+  judging,
+  training,
+}: Crossing): [path: string, problem: string][] {
+  const found = [
+    ...natsContradictions(nats),
+    ...grpcContradictions(grpc),
+    ...trainingContradictions(training),
+  ];
   const { votes, temperature } = judging;
   if (temperature > 0 && temperature < lowestTemperature) {
     found.push(["judging.temperature", `must be 0 or at least ${lowestTemperature}, got ${temperature}`]);
@@ -241,13 +232,4 @@ function contradictions({ nats, metaRm, judging, training }: Crossing): [path: s
     found.push(["metaRm.keep", `must be at most judging.votes (${votes}), got ${metaRm.keep}`]);
   }
   return found;
-}
-
-function isListenAddress(text: string): boolean {
-  try {
-    parseListenAddress("address", text);
-    return true;
-  } catch {
-    return false;
-  }
 }

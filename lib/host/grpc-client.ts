@@ -7,6 +7,7 @@
  * - Only methods named as idempotent are tried again, and only on UNAVAILABLE.
  */
 import {
+  type ChannelCredentials,
   type ChannelOptions,
   Client,
   type ClientDuplexStream,
@@ -34,6 +35,8 @@ export interface GrpcClientOptions {
   defaultTimeoutMs?: number;
   /** Default 16 MiB. */
   maxMessageBytes?: number;
+  /** Made by `openCallerCredentials`; default: without TLS. */
+  credentials?: ChannelCredentials;
   clock?: Clock;
 }
 
@@ -67,7 +70,11 @@ export function createGrpcClient(options: GrpcClientOptions): GrpcClient {
   setLogVerbosity(logVerbosity.NONE);
   const clock = options.clock ?? systemClock();
   const { address, what } = options;
-  const client = new Client(address, credentials.createInsecure(), channelOptions(options));
+  const client = new Client(
+    address,
+    options.credentials ?? credentials.createInsecure(),
+    channelOptions(options),
+  );
 
   const callOptions = (call: CallOptions): { deadline: number } => {
     const standard =
@@ -83,6 +90,10 @@ export function createGrpcClient(options: GrpcClientOptions): GrpcClient {
     );
   const explain = (thrown: unknown, signal: AbortSignal | undefined): CovoteError => {
     const error = fromServiceError(thrown);
+    const untrusted = tlsProblem(error, options.credentials !== undefined);
+    if (untrusted !== null) {
+      return new CovoteError("failed_precondition", `${what}: ${address} ${untrusted}`, { cause: thrown });
+    }
     // The client's own text when there is no connection; a server's text is kept.
     const noConnection = /^(?:\w+: )?(No connection established|Name resolution failed|.*ECONNREFUSED)/;
     if (error.code === "unavailable" && noConnection.test(error.message)) return unreachable(thrown);
@@ -167,6 +178,23 @@ export function createGrpcClient(options: GrpcClientOptions): GrpcClient {
       }),
     close: () => client.close(),
   };
+}
+
+/** What to mend when it was the encryption that failed; null when it was not. */
+function tlsProblem({ code, message }: CovoteError, secure: boolean): string | null {
+  if (code !== "unavailable" || !/^(?:\w+: )?No connection established/.test(message)) return null;
+  const last = (message.split("Last error:").at(-1) ?? "").replace(/Resolution note:.*/s, "").trim();
+  const why = /SSL routines:[^:]*:([^:]+)/.exec(last)?.[1] ?? last.replace(/^Error: |\.$/g, "");
+  if (/altnames/.test(why)) return `has a certificate for another host (${why}); call it by a name in there`;
+  if (/alert.*(certificate|unknown ca)/i.test(why)) {
+    return `does not accept our certificate (${why}); show one of an authority that it trusts`;
+  }
+  if (/certificate/i.test(why)) return `has a certificate that is not trusted (${why}); name its authority`;
+  if (/wrong version number|packet length too long/.test(why)) return `has no TLS (${why}); call it without`;
+  // A server that wants TLS hangs up on whoever speaks without.
+  return !secure && /ECONNRESET|socket hang up|Protocol error/.test(why)
+    ? `hangs up (${why}); if it wants TLS, call it with TLS`
+    : null;
 }
 
 function metadataOf(call: CallOptions): Metadata {

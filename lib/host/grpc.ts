@@ -4,6 +4,7 @@
  * - Health follows the host's: NOT_SERVING as soon as anything says that it is not ready.
  * - `stop` first says NOT_SERVING, then refuses new calls and waits for those that run, at most until the
  *   deadline; what still runs then is cut off. Watchers of health do not hold it up.
+ * - With TLS, whoever does not show a certificate of the given authority is not served (grpc-tls.ts).
  * - A port in use, or an address that cannot be listened on, is an error that names the setting and the fix.
  */
 import { readdir } from "node:fs/promises";
@@ -25,6 +26,7 @@ import type { Tracer } from "../core/tracer.js";
 import type { CallScope } from "./grpc-call.js";
 import { serveHealth } from "./grpc-health.js";
 import { readingStrictly } from "./grpc-requests.js";
+import { type GrpcServerTls, openServerIdentity } from "./grpc-tls.js";
 import type { Health } from "./health.js";
 import { cannotListen, formatAddress, type ListenAddress } from "./listen.js";
 import { latencySecondsBuckets, type Metrics } from "./metrics.js";
@@ -49,6 +51,8 @@ export interface GrpcServerOptions {
   reflection?: boolean;
   /** Both ways; default 16 MiB. */
   maxMessageBytes?: number;
+  /** Default: without TLS. */
+  tls?: GrpcServerTls;
 }
 
 export interface GrpcServer {
@@ -68,6 +72,12 @@ const closingGraceMs = 250;
 export async function createGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
   const clock = options.clock ?? systemClock();
   const maxBytes = options.maxMessageBytes ?? defaultMaxMessageBytes;
+  const identity =
+    options.tls === undefined
+      ? undefined
+      : await openServerIdentity(options.tls, clock, (cause) => {
+          options.log.warn({ cause }, `grpc: the certificates of before go on serving: ${cause.message}`);
+        });
   // grpc-js writes to the console by itself; what matters of it comes back as errors.
   setLogVerbosity(logVerbosity.NONE);
   const server = new Server({
@@ -94,7 +104,11 @@ export async function createGrpcServer(options: GrpcServerOptions): Promise<Grpc
     const services = options.services.flatMap(serviceName);
     new ReflectionService(contract, { services }).addToServer(server);
   }
-  const port = await bind(server, options.address, options.field ?? "grpc.address");
+  const shown = identity?.credentials ?? ServerCredentials.createInsecure();
+  const port = await bind(server, shown, options.address, options.field ?? "grpc.address").catch((thrown) => {
+    identity?.close();
+    throw thrown;
+  });
 
   async function stopOnce(deadline: Deadline): Promise<void> {
     health.notServing();
@@ -109,6 +123,7 @@ export async function createGrpcServer(options: GrpcServerOptions): Promise<Grpc
       options.log.warn({ calls: calls.active() }, "grpc: calls cut off at the end of the drain");
     }
     server.forceShutdown();
+    identity?.close();
   }
 
   let stopping: Promise<void> | undefined;
@@ -175,9 +190,14 @@ function countCalls(clock: Clock, options: Pick<GrpcServerOptions, "log" | "metr
   return { scope, active: () => active, whenIdle };
 }
 
-function bind(server: Server, address: ListenAddress, field: string): Promise<number> {
+function bind(
+  server: Server,
+  identity: ServerCredentials,
+  address: ListenAddress,
+  field: string,
+): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(formatAddress(address), ServerCredentials.createInsecure(), (cause, port) => {
+    server.bindAsync(formatAddress(address), identity, (cause, port) => {
       if (cause === null) return resolve(port);
       server.forceShutdown();
       reject(cannotListen(field, address, cause));

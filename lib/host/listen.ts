@@ -17,6 +17,16 @@ export function parseListenAddress(field: string, text: string): ListenAddress {
   return { host: (match[1] ?? match[2]) as string, port };
 }
 
+/** Whether `parseListenAddress` takes it. */
+export function isListenAddress(text: string): boolean {
+  try {
+    parseListenAddress("address", text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export function formatAddress(address: ListenAddress): string {
   return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
 }

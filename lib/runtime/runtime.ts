@@ -20,6 +20,7 @@ import type { Tracer } from "../core/tracer.js";
 import { type Grammar, grammars } from "../grm/grammar.js";
 import type { CovoteConfig } from "../host/covote-config.js";
 import { createGrpcServer, type GrpcService } from "../host/grpc.js";
+import type { GrpcServerTls } from "../host/grpc-tls.js";
 import type { Host } from "../host/host.js";
 import { createHttpServer, opsRoutes } from "../host/http.js";
 import { formatAddress, parseListenAddress } from "../host/listen.js";
@@ -149,6 +150,7 @@ export function createRuntime({ host, config, clock, natsUrl }: RuntimeOptions):
         clock,
         reflection: config.grpc.reflection,
         maxMessageBytes: config.grpc.maxMessageBytes,
+        ...grpcTls(config),
       });
       grpcAddress = formatAddress(server.address);
       return (deadline) => server.stop(deadline);
@@ -193,6 +195,12 @@ export function createRuntime({ host, config, clock, natsUrl }: RuntimeOptions):
     metricsAddress: () => metricsAddress,
   };
   return runtime;
+}
+
+function grpcTls({ grpc }: CovoteConfig): { tls?: GrpcServerTls } {
+  const { certFile, keyFile, caFile } = grpc.tls;
+  if (certFile === null || keyFile === null) return {};
+  return { tls: { certFile, keyFile, ...(caFile !== null && { caFile }) } };
 }
 
 /** Without what is between `//` and `@`: a user and a password. */

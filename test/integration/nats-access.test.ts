@@ -1,5 +1,4 @@
 /** A NATS that demands a user's nkey, TLS, or both: settings in, a bus or one line that names the setting out. */
-import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { NatsBus } from "../../lib/bus/open-bus.js";
 import { compileCovoteConfig } from "../../lib/host/covote-config.js";
 import { natsAccess } from "../../lib/runtime/nats-settings.js";
+import { noOpenssl, selfSigned } from "../support/certificates.js";
 import { bytes, freshCluster, nextEvent, startNats, type TestNats, text } from "../support/nats.js";
 import { type ModelFolders, writePostcardsModels } from "../support/postcards-models.js";
 import { covote, fakeTerminal } from "../support/terminal.js";
@@ -111,40 +111,14 @@ describe("an nkey", () => {
   });
 });
 
-/** Why the tests of TLS cannot run here; undefined when they can. */
-const noOpenssl = ((): string | undefined => {
-  try {
-    execFileSync("openssl", ["version"], { stdio: "ignore" });
-    return undefined;
-  } catch {
-    return "needs the openssl command to make certificates";
-  }
-})();
-
 describe.skipIf(noOpenssl !== undefined)(`TLS${noOpenssl === undefined ? "" : ` (${noOpenssl})`}`, () => {
   let nats: TestNats;
   let demanding: TestNats;
   let models: ModelFolders;
 
-  /** A self-signed certificate for this machine, as PEM files. */
-  const selfSigned = (name: string): { cert: string; key: string } => {
-    const files = { cert: at(`${name}.crt`), key: at(`${name}.key`) };
-    execFileSync(
-      "openssl",
-      [
-        ...["req", "-x509", "-nodes", "-days", "2", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
-        ...["-subj", `/CN=${name}`, "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"],
-        ...["-addext", "extendedKeyUsage=serverAuth,clientAuth"],
-        ...["-keyout", files.key, "-out", files.cert],
-      ],
-      { stdio: "ignore" },
-    );
-    return files;
-  };
-
   beforeAll(async () => {
-    const [server, client] = [selfSigned("server"), selfSigned("client")];
-    selfSigned("other");
+    const [server, client] = [selfSigned(folder, "server"), selfSigned(folder, "client")];
+    selfSigned(folder, "other");
     const own = `cert_file: "${server.cert}", key_file: "${server.key}"`;
     nats = await startNats({ extraConfig: [`tls { ${own} }`] });
     demanding = await startNats({
