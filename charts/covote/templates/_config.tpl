@@ -1,0 +1,62 @@
+{{/*
+covote's configuration file: the user's `config`, and what the chart decides. Keys of the second kind in `config` are
+refused by name, so that nobody wonders which of two wins.
+*/}}
+{{- define "covote.config" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- $owned := list
+  "nats.url" "nats.credsFile" "nats.nkeySeedFile" "nats.inboxPrefix" "nats.tls" "nats.outageTimeoutMs" "nats.replicas" "nats.provision"
+  "grpc.address" "grpc.reflection" "grpc.tls" "metrics.host" "metrics.port" "run.dir"
+  "policy.engine" "grm.engine" "metaRm.engine"
+-}}
+{{- range $path := $owned -}}
+{{- $parts := splitList "." $path -}}
+{{- $section := index $config (first $parts) | default dict -}}
+{{- if hasKey $section (last $parts) -}}
+{{- $instead := dict
+  "nats.url" "bus.url or nats.enabled" "nats.credsFile" "bus.auth" "nats.nkeySeedFile" "bus.auth" "nats.inboxPrefix" "bus.auth"
+  "nats.tls" "bus.tls" "nats.outageTimeoutMs" "bus.outageTimeoutMs" "nats.replicas" "bus.replicas" "nats.provision" "natsSteward.enabled"
+  "grpc.address" "grpc.port" "grpc.reflection" "grpc.reflection" "grpc.tls" "grpc.tls" "metrics.host" "metrics.port" "metrics.port" "metrics.port"
+  "run.dir" "grpoLearner.run" "policy.engine" "policySampler.engine" "grm.engine" "grmWorker.engine" "metaRm.engine" "metaRm.engine"
+-}}
+{{- fail (printf "config.%s: is decided by the chart; use %s" $path (index $instead $path)) -}}
+{{- end -}}
+{{- end -}}
+{{- $nats := dict "url" (include "covote.natsUrl" .) "outageTimeoutMs" .Values.bus.outageTimeoutMs -}}
+{{- with .Values.bus.tls -}}
+{{- if .existingSecret -}}
+{{- $tls := dict "caFile" "/etc/covote-nats-tls/ca.crt" -}}
+{{- if .clientCertificate -}}
+{{- $tls = merge $tls (dict "certFile" "/etc/covote-nats-tls/tls.crt" "keyFile" "/etc/covote-nats-tls/tls.key") -}}
+{{- end -}}
+{{- $_ := set $nats "tls" $tls -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.bus.auth.enabled -}}
+{{- $_ := set $nats "nkeySeedFile" "/etc/covote-nats/seed.nk" -}}
+{{- end -}}
+{{- $grpc := dict "address" (printf "0.0.0.0:%d" (int .Values.grpc.port)) "reflection" .Values.grpc.reflection -}}
+{{- if .Values.grpc.tls.enabled -}}
+{{- $files := dict "certFile" "/etc/covote-grpc-tls/tls.crt" "keyFile" "/etc/covote-grpc-tls/tls.key" -}}
+{{- if .Values.grpc.tls.clientVerification -}}
+{{- $_ := set $files "caFile" "/etc/covote-grpc-tls/ca.crt" -}}
+{{- end -}}
+{{- $_ := set $grpc "tls" $files -}}
+{{- end -}}
+{{- $chart := dict
+  "nats" $nats
+  "grpc" $grpc
+  "metrics" (dict "host" "0.0.0.0" "port" (int .Values.metrics.port))
+  "run" (dict "dir" (printf "/var/lib/covote/%s" .Values.grpoLearner.run))
+-}}
+{{- range $section, $key := dict "policy" "policySampler" "grm" "grmWorker" "metaRm" "metaRm" -}}
+{{- $engine := include "covote.engine" (dict "root" $ "values" (index $.Values $key)) | fromYaml -}}
+{{- if and (index $.Values $key).enabled (ne $engine.mode "embedded") -}}
+{{- $endpoint := $engine.url -}}
+{{- if eq $engine.mode "sidecar" }}{{ $endpoint = printf "http://127.0.0.1:%d" (int $engine.port) }}{{ end -}}
+{{- $client := dict "kind" "openai" "endpoints" (list $endpoint) "model" ($engine.servedName | default $engine.model) -}}
+{{- $_ := set $chart $section (dict "engine" (mergeOverwrite $client ($engine.client | default dict))) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml (mergeOverwrite $config $chart) -}}
+{{- end -}}
