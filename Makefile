@@ -52,6 +52,10 @@ spct: setup ## Train a reward model on the demo world, evaluate it, write docs/r
 spct-full: setup ## The same with three seeds, ablations, baselines and policies (an hour and a half on two cores; goes on where stopped)
 	@$(COVOTE) spct study --seeds 1,2,3 --ablations --baselines --split --policies $(ARGS)
 
+.PHONY: observability
+observability: packages build ## Write docs/metrics.md from the code
+	@node dist/deploy/metrics/main.js > docs/metrics.md
+
 .PHONY: fmt
 fmt: packages ## Format sources and contract
 	@$(BIN)/biome check --write --log-level=error .

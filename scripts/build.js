@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const dist = join(root, "dist");
 const stamp = join(dist, ".compiled");
-const folders = ["lib", "services", "worlds", "cli", "bench", "test"];
+const folders = ["lib", "services", "worlds", "cli", "deploy", "bench", "test"];
 
 /** @param {string} folder @returns {string[]} */
 function filesBelow(folder) {

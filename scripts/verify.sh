@@ -40,6 +40,10 @@ kernels() {
     cmp "$work/kernels.wasm" lib/llama/kernels/kernels.wasm
 }
 
+metrics_document() {
+  node dist/deploy/metrics/main.js >"$work/metrics.md" && diff "$work/metrics.md" docs/metrics.md
+}
+
 step "types" "see above" "$bin/tsc" -p . --noEmit
 step "lint and format" "make fmt, then see above" "$bin/biome" ci --colors=off --error-on-warnings --diagnostic-level=warn --max-diagnostics=20 .
 step "contract: lint" "see above" "$bin/buf" lint
@@ -47,6 +51,7 @@ step "contract: format" "make fmt" "$bin/buf" format --diff --exit-code
 step "contract: compatible with main" "add fields and methods; never change or reuse numbers" against_main
 step "generated code in lib/wire/gen" "npx buf generate, and commit the result" generated
 step "kernels.wasm" "npm run build:kernels, and commit the result" kernels
+step "docs/metrics.md" "make observability, and commit the result" metrics_document
 step "layers" "see above" "$bin/vitest" run dist/test/architecture --reporter=dot
 
 exit "$failed"

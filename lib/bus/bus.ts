@@ -82,6 +82,8 @@ export interface WorkItem {
   readonly subject: string;
   /** 1 at the first delivery. */
   readonly deliveryCount: number;
+  /** When the server took it in, by the server's clock. Milliseconds since the epoch. */
+  readonly enqueuedAtMs: number;
   readonly traceparent?: string | undefined;
   /** Aborted when the loop is stopped hard or the item was given to somebody else. */
   readonly signal: AbortSignal;
@@ -177,6 +179,16 @@ export interface QueueStatus {
   readonly inFlight: number;
   readonly redelivered: number;
   readonly deadLetters: number;
+  /** All that the stream holds. */
+  readonly messages: number;
+  readonly bytes: number;
+  /**
+   * Held, but neither waiting for a consumer nor in flight: what an exhausted delivery left, or what is in a channel
+   * that nobody works on. Read in two steps, so a busy queue may show a few that are not.
+   */
+  readonly stranded: number;
+  readonly maxMessages: number;
+  readonly maxBytes: number;
 }
 
 export interface Bus {

@@ -78,6 +78,10 @@ class PulledItem implements Delivery, WorkItem {
     return this.#msg.subject;
   }
 
+  get enqueuedAtMs(): number {
+    return parseAckSubject(this.#msg.reply ?? "").enqueuedAtMs;
+  }
+
   get id(): string {
     // An item that others put there without an id is known by its place in the stream.
     return this.#header(messageIdHeader) ?? `${this.queue}-${this.#sequence}`;
@@ -151,11 +155,15 @@ class PulledItem implements Delivery, WorkItem {
 }
 
 /**
- * `$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.…`, or, from newer servers,
- * `$JS.ACK.<domain>.<account>.<stream>.<consumer>.<deliveries>.<sequence>.…`.
+ * `$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<consumer's>.<nanoseconds>.<pending>`, or, from newer servers,
+ * `$JS.ACK.<domain>.<account>.<stream>.<consumer>.<deliveries>.<sequence>.<consumer's>.<nanoseconds>.…`.
  */
-function parseAckSubject(reply: string): { deliveryCount: number; sequence: number } {
+function parseAckSubject(reply: string): { deliveryCount: number; sequence: number; enqueuedAtMs: number } {
   const tokens = reply.split(".");
   const at = tokens.length === 9 ? 4 : 6;
-  return { deliveryCount: Number(tokens[at] ?? 1), sequence: Number(tokens[at + 1] ?? 0) };
+  return {
+    deliveryCount: Number(tokens[at] ?? 1),
+    sequence: Number(tokens[at + 1] ?? 0),
+    enqueuedAtMs: Number(tokens[at + 3] ?? 0) / 1e6,
+  };
 }

@@ -11,13 +11,21 @@ export async function readQueueStatus(jsm: JetStreamManager, subjects: Subjects)
   return Promise.all(
     queueNames.map(async (queue) => {
       const stream = subjects.stream(queue);
-      const status = { queue, stream, pending: 0, inFlight: 0, redelivered: 0 };
+      const counts = { pending: 0, inFlight: 0, redelivered: 0, stranded: 0 };
+      const status = { queue, stream, ...counts, messages: 0, bytes: 0, maxMessages: 0, maxBytes: 0 };
       try {
-        const { state } = await jsm.streams.info(stream);
+        const { state, config } = await jsm.streams.info(stream);
+        status.messages = state.messages;
+        status.bytes = state.bytes;
+        status.maxMessages = config.max_msgs;
+        status.maxBytes = config.max_bytes;
+        let known = 0;
         for await (const consumer of jsm.consumers.list(stream)) {
           status.inFlight += consumer.num_ack_pending;
           status.redelivered += consumer.num_redelivered;
+          known += consumer.num_pending + consumer.num_ack_pending;
         }
+        status.stranded = Math.max(0, state.messages - known);
         // Not the sum of the consumers' pending: a channel that nobody has worked on yet has no consumer.
         status.pending = Math.max(0, state.messages - status.inFlight);
       } catch (thrown) {

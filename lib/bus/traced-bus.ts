@@ -101,6 +101,10 @@ class TracedItem implements WorkItem {
     return this.#item.deliveryCount;
   }
 
+  get enqueuedAtMs(): number {
+    return this.#item.enqueuedAtMs;
+  }
+
   get signal(): AbortSignal {
     return this.#item.signal;
   }

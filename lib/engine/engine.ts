@@ -37,6 +37,8 @@ export interface Generation {
   version: string;
   /** Time in the engine, queueing included, in milliseconds. */
   engineMs: number;
+  /** The part of it between the first token and the last; left out: the engine does not say when these were. */
+  decodeMs?: number;
 }
 
 export interface EngineStats {

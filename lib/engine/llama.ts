@@ -51,6 +51,7 @@ export async function openLlamaEngine(options: LlamaEngineOptions): Promise<Gene
         cachedTokens: sample.cachedTokens,
         version: sample.version,
         engineMs: performance.now() - startedAt,
+        decodeMs: sample.decodeMs,
       };
     },
     ...version,

@@ -25,11 +25,12 @@ import { packagePath } from "../core/package-root.js";
 import type { Tracer } from "../core/tracer.js";
 import type { CallScope } from "./grpc-call.js";
 import { serveHealth } from "./grpc-health.js";
+import { grpcMetrics } from "./grpc-metrics.js";
 import { readingStrictly } from "./grpc-requests.js";
 import { type GrpcServerTls, openServerIdentity } from "./grpc-tls.js";
 import type { Health } from "./health.js";
 import { cannotListen, formatAddress, type ListenAddress } from "./listen.js";
-import { latencySecondsBuckets, type Metrics } from "./metrics.js";
+import type { Metrics } from "./metrics.js";
 
 export interface GrpcService {
   definition: ServiceDefinition;
@@ -154,17 +155,7 @@ function mount(implementation: UntypedServiceImplementation, scope: CallScope): 
 }
 
 function countCalls(clock: Clock, options: Pick<GrpcServerOptions, "log" | "metrics" | "tracer">) {
-  const handled = options.metrics?.counter({
-    name: "covote_grpc_server_handled_total",
-    help: "gRPC calls that have ended, by status.",
-    labels: ["method", "status"],
-  });
-  const seconds = options.metrics?.histogram({
-    name: "covote_grpc_server_seconds",
-    help: "Duration of gRPC calls in seconds.",
-    labels: ["method"],
-    buckets: latencySecondsBuckets,
-  });
+  const told = options.metrics && grpcMetrics(options.metrics);
   let active = 0;
   let idleWaiters: (() => void)[] = [];
   const scope: CallScope = {
@@ -177,8 +168,7 @@ function countCalls(clock: Clock, options: Pick<GrpcServerOptions, "log" | "metr
       active += 1;
       return (error) => {
         active -= 1;
-        handled?.inc(1, { method, status: error === undefined ? "ok" : error.code });
-        seconds?.observe((clock.monotonic() - startedAt) / 1000, { method });
+        told?.(method, error === undefined ? "ok" : error.code, clock.monotonic() - startedAt);
         if (active > 0) return;
         for (const wake of idleWaiters) wake();
         idleWaiters = [];

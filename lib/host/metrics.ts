@@ -5,52 +5,79 @@
  * - Every series carries `service`; services that share a process share the registry (`forService`) and
  *   declare the same metric without an error. A second declaration with another type or other labels is a
  *   programming error and throws `internal`.
- * - Label values must be bounded: never an id of a sample, group, judgment or vote.
- * - Counting costs a sum in a map: counters reach the registry when they are scraped. They stand on the way of
- *   every vote, and prom-client checks and hashes the labels of each increment.
+ * - Label values are bounded, and the declaration says by what: never an id of a sample, group, judgment or vote.
+ * - Counters and histograms whose label values are listed exist from their declaration, at zero: what never
+ *   happened is told apart from what is not watched, and the first time counts as an increase.
+ * - Counting costs an addition: counters and histograms stand on the way of every vote, and prom-client checks and
+ *   hashes the labels of each call. They reach the registry when they are scraped; `at` finds their sum once.
  */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from "prom-client";
 import { CovoteError } from "../core/errors.js";
+import { createHistogramSeries, type HistogramValue } from "./histogram-series.js";
 
-export interface MetricSpec<L extends string> {
+/** By label: all its values, or what keeps them few. */
+export type LabelSpec = Readonly<Record<string, readonly string[] | string>>;
+export type NoLabels = Readonly<Record<never, never>>;
+
+export interface MetricSpec<S extends LabelSpec> {
   name: string;
   /** What it measures, with the unit; the labels are appended. */
   help: string;
-  labels?: readonly L[];
+  labels?: S;
 }
 
-export interface HistogramSpec<L extends string> extends MetricSpec<L> {
+export interface HistogramSpec<S extends LabelSpec> extends MetricSpec<S> {
   /** Upper bounds in the metric's unit, ascending. */
   buckets: readonly number[];
 }
 
-export type Labels<L extends string> = Readonly<Record<L, string>>;
+export type Labels<S extends LabelSpec> = {
+  readonly [K in keyof S]: S[K] extends readonly (infer V)[] ? V : string;
+};
 /** Labels are asked for exactly when the metric has some. */
-type LabelArgs<L extends string> = [L] extends [never] ? [] : [labels: Labels<L>];
+type LabelArgs<S extends LabelSpec> = [keyof S] extends [never] ? [] : [labels: Labels<S>];
 
-export interface CounterHandle<L extends string> {
-  inc(by: number, ...labels: LabelArgs<L>): void;
+export interface CounterHandle<S extends LabelSpec> {
+  inc(by: number, ...labels: LabelArgs<S>): void;
+  /** The counter of these labels. */
+  at(...labels: LabelArgs<S>): CounterHandle<NoLabels>;
 }
-export interface GaugeHandle<L extends string> {
-  set(value: number, ...labels: LabelArgs<L>): void;
-  inc(by: number, ...labels: LabelArgs<L>): void;
+export interface GaugeHandle<S extends LabelSpec> {
+  set(value: number, ...labels: LabelArgs<S>): void;
+  inc(by: number, ...labels: LabelArgs<S>): void;
+  /** Nothing is known any more: the series ends. */
+  remove(...labels: LabelArgs<S>): void;
 }
-export interface HistogramHandle<L extends string> {
-  observe(value: number, ...labels: LabelArgs<L>): void;
+export interface HistogramHandle<S extends LabelSpec> {
+  /** A value that is not finite is not counted. */
+  observe(value: number, ...labels: LabelArgs<S>): void;
+  /** The histogram of these labels. */
+  at(...labels: LabelArgs<S>): HistogramHandle<NoLabels>;
+}
+
+/** A metric as it was declared. */
+export interface MetricInfo {
+  name: string;
+  type: "counter" | "gauge" | "histogram" | "summary";
+  help: string;
+  /** Without `service`, which all have. */
+  labels: LabelSpec;
+  /** Of histograms. */
+  buckets: readonly number[];
 }
 
 export interface Metrics {
   readonly service: string;
   readonly contentType: string;
-  counter<L extends string = never>(spec: MetricSpec<L>): CounterHandle<L>;
-  gauge<L extends string = never>(spec: MetricSpec<L>): GaugeHandle<L>;
-  histogram<L extends string = never>(spec: HistogramSpec<L>): HistogramHandle<L>;
+  counter<const S extends LabelSpec = NoLabels>(spec: MetricSpec<S>): CounterHandle<S>;
+  gauge<const S extends LabelSpec = NoLabels>(spec: MetricSpec<S>): GaugeHandle<S>;
+  histogram<const S extends LabelSpec = NoLabels>(spec: HistogramSpec<S>): HistogramHandle<S>;
   /** Runs before each scrape, to set gauges that are read rather than counted. Returns its removal. */
-  onScrape(collect: () => void): () => void;
+  onScrape(collect: () => void | Promise<void>): () => void;
   /** The same registry for another service of this process. */
   forService(service: string): Metrics;
-  /** Names of all declared metrics, for tests of dashboards and rules. */
-  names(): string[];
+  /** All declared metrics, those of the process included. */
+  catalogue(): MetricInfo[];
   /** The exposition text. */
   text(): Promise<string>;
 }
@@ -71,78 +98,123 @@ export function createMetrics(options: MetricsOptions): Metrics {
   if (options.process === true) {
     collectDefaultMetrics({ register: registry, labels: { service: options.service } });
   }
-  return view({ registry, declared: new Map(), collectors: new Set() }, options.service);
+  return view({ registry, declared: new Map(), readers: new Set(), sums: new Set() }, options.service);
+}
+
+interface Declared {
+  /** Type and labels; two declarations of one name must have the same. */
+  shape: string;
+  info: MetricInfo;
+  metric: unknown;
 }
 
 interface Shared {
   registry: Registry;
-  /** By name: the metric and the shape it was declared with. */
-  declared: Map<string, { shape: string; metric: unknown }>;
-  collectors: Set<() => void>;
+  declared: Map<string, Declared>;
+  /** Run before each scrape, and may count. */
+  readers: Set<() => void | Promise<void>>;
+  /** Hand on to the registry what was counted. */
+  sums: Set<() => void>;
 }
 
 function view(shared: Shared, service: string): Metrics {
-  const bound = (labels: readonly Record<string, string>[]): Record<string, string> => ({
-    ...labels[0],
-    service,
-  });
+  const { registry } = shared;
+  const bound = (labels: object | undefined): Record<string, string> => ({ ...labels, service });
   return {
     service,
-    contentType: shared.registry.contentType,
+    contentType: registry.contentType,
     counter: (spec) => {
       const counter = declare(shared, "counter", spec, (config) => new Counter(config));
-      return deferredCounter(shared, spec, (by, labels) => counter.inc(bound(labels), by));
+      const sums = sumsByLabels(spec, () => ({ by: 0 }));
+      shared.sums.add(() => {
+        for (const [sum, labels] of sums.all()) {
+          counter.inc(bound(labels), sum.by);
+          sum.by = 0;
+        }
+      });
+      const add = (sum: { by: number }, by: number): void => {
+        if (by >= 0) sum.by += by;
+        else throw new CovoteError("internal", `metric ${spec.name}: counters never shrink, got ${by}`);
+      };
+      return {
+        inc: (by, ...labels) => add(sums.at(labels[0]), by),
+        at: (...labels) => {
+          const sum = sums.at(labels[0]);
+          const handle: CounterHandle<NoLabels> = { inc: (by) => add(sum, by), at: () => handle };
+          return handle;
+        },
+      };
     },
     gauge: (spec) => {
       const gauge = declare(shared, "gauge", spec, (config) => new Gauge(config));
       return {
-        set: (value, ...labels) => gauge.set(bound(labels), value),
-        inc: (by, ...labels) => gauge.inc(bound(labels), by),
+        set: (value, ...labels) => gauge.set(bound(labels[0]), value),
+        inc: (by, ...labels) => gauge.inc(bound(labels[0]), by),
+        remove: (...labels) => gauge.remove(bound(labels[0])),
       };
     },
     histogram: (spec) => {
-      const buckets = [...spec.buckets];
-      const histogram = declare(shared, "histogram", spec, (config) => new Histogram({ ...config, buckets }));
-      return { observe: (value, ...labels) => histogram.observe(bound(labels), value) };
+      const { buckets } = spec;
+      const series = declare(shared, "histogram", { ...spec, buckets }, (config) => {
+        const created = createHistogramSeries({ ...config, buckets });
+        // The registry's types know prom-client's own metrics only; it asks no more of one than to be read.
+        registry.registerMetric(created.metric as unknown as Metric);
+        return created;
+      });
+      const values = sumsByLabels(spec, (labels) => series.open(bound(labels)));
+      return {
+        observe: (value, ...labels) => values.at(labels[0]).observe(value),
+        at: (...labels) => {
+          const value: HistogramValue = values.at(labels[0]);
+          const handle: HistogramHandle<NoLabels> = { observe: value.observe, at: () => handle };
+          return handle;
+        },
+      };
     },
     onScrape: (collect) => {
-      shared.collectors.add(collect);
-      return () => shared.collectors.delete(collect);
+      shared.readers.add(collect);
+      return () => shared.readers.delete(collect);
     },
     forService: (other) => view(shared, other),
-    names: () => shared.registry.getMetricsAsArray().map((metric) => metric.name),
+    catalogue: () => registry.getMetricsAsArray().map((metric) => infoOf(shared, metric)),
     text: async () => {
-      for (const collect of shared.collectors) collect();
-      return await shared.registry.metrics();
+      await Promise.all([...shared.readers].map((read) => read()));
+      for (const handOn of shared.sums) handOn();
+      return await registry.metrics();
     },
   };
 }
 
-/** Sums up by labels, and tells the registry when it is scraped. */
-function deferredCounter<L extends string>(
-  shared: Shared,
-  spec: MetricSpec<L>,
-  tell: (by: number, labels: LabelArgs<L>) => void,
-): CounterHandle<L> {
-  const names = spec.labels ?? [];
-  const sums = new Map<string, { by: number; labels: LabelArgs<L> }>();
-  shared.collectors.add(() => {
-    for (const sum of sums.values()) {
-      tell(sum.by, sum.labels);
-      sum.by = 0;
-    }
-  });
-  return {
-    inc: (by, ...labels) => {
-      if (!(by >= 0))
-        throw new CovoteError("internal", `metric ${spec.name}: counters never shrink, got ${by}`);
-      let key = "";
-      for (const name of names) key += `${(labels[0] as Labels<L>)[name]}\u0000`;
-      const sum = sums.get(key);
-      if (sum === undefined) sums.set(key, { by, labels });
-      else sum.by += by;
-    },
+/** One sum for each set of label values, found by them; those whose values are listed exist from the start. */
+function sumsByLabels<T>(
+  { labels = {} }: MetricSpec<LabelSpec>,
+  open: (labels: Record<string, string>) => T,
+) {
+  const names = Object.keys(labels);
+  const sums = new Map<string, [sum: T, labels: Record<string, string>]>();
+  const at = (values: object | undefined): T => {
+    const given = (values ?? {}) as Record<string, string>;
+    let key = "";
+    for (const name of names) key += `${given[name]}\u0000`;
+    const known = sums.get(key);
+    if (known !== undefined) return known[0];
+    const own = Object.fromEntries(names.map((name) => [name, given[name] as string]));
+    const sum = open(own);
+    sums.set(key, [sum, own]);
+    return sum;
   };
+  for (const values of listedValues(labels)) at(values);
+  return { at, all: () => sums.values() };
+}
+
+/** Every combination of label values; none when the values of a label are not listed. */
+function listedValues(labels: LabelSpec): Record<string, string>[] {
+  let combinations: Record<string, string>[] = [{}];
+  for (const [name, values] of Object.entries(labels)) {
+    if (typeof values === "string") return [];
+    combinations = combinations.flatMap((one) => values.map((value) => ({ ...one, [name]: value })));
+  }
+  return combinations;
 }
 
 interface PromConfig {
@@ -152,21 +224,28 @@ interface PromConfig {
   registers: Registry[];
 }
 
-function declare<L extends string, M>(
+function declare<M>(
   shared: Shared,
-  type: string,
-  spec: MetricSpec<L>,
+  type: MetricInfo["type"],
+  spec: MetricSpec<LabelSpec> & { buckets?: readonly number[] },
   create: (config: PromConfig) => M,
 ): M {
-  const labelNames = [...(spec.labels ?? []), "service"];
+  const { name, labels = {}, buckets = [] } = spec;
+  const labelNames = [...Object.keys(labels), "service"];
   const shape = `${type} {${labelNames.join(", ")}}`;
-  const existing = shared.declared.get(spec.name);
+  const existing = shared.declared.get(name);
   if (existing !== undefined) {
     if (existing.shape === shape) return existing.metric as M;
-    throw new CovoteError("internal", `metric ${spec.name}: declared as ${existing.shape} and as ${shape}`);
+    throw new CovoteError("internal", `metric ${name}: declared as ${existing.shape} and as ${shape}`);
   }
   const help = `${spec.help} Labels: ${labelNames.join(", ")}.`;
-  const metric = create({ name: spec.name, help, labelNames, registers: [shared.registry] });
-  shared.declared.set(spec.name, { shape, metric });
+  const metric = create({ name, help, labelNames, registers: [shared.registry] });
+  shared.declared.set(name, { shape, info: { name, type, help: spec.help, labels, buckets }, metric });
   return metric;
+}
+
+/** Those that prom-client declares by itself have labels that it knows alone; they are few. */
+function infoOf({ declared }: Shared, metric: object): MetricInfo {
+  const { name, help, type } = metric as Pick<MetricInfo, "name" | "help" | "type">;
+  return declared.get(name)?.info ?? { name, type, help, labels: {}, buckets: [] };
 }

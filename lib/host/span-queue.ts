@@ -9,6 +9,7 @@ import type { ReadableSpan, SpanExporter, SpanProcessor } from "@opentelemetry/s
 import { createBoundedQueue } from "../core/bounded-queue.js";
 import type { Clock, Timer } from "../core/clock.js";
 import type { Logger } from "../core/logger.js";
+import type { SpanOutcome } from "./tracing-metrics.js";
 
 export interface SpanQueueOptions {
   exporter: SpanExporter;
@@ -18,8 +19,6 @@ export interface SpanQueueOptions {
   /** Told how many spans ended which way. */
   count(outcome: SpanOutcome, spans: number): void;
 }
-
-export type SpanOutcome = "exported" | "dropped" | "failed";
 
 const batchSize = 512;
 /** How long a span waits for company, in milliseconds. */

@@ -20,6 +20,7 @@ import type { Attributes, SpanKind as Kind, Span, Tracer } from "../core/tracer.
 import type { Metrics } from "./metrics.js";
 import { createSpanQueue } from "./span-queue.js";
 import type { TracingConfig } from "./tracing-config.js";
+import { tracingMetrics } from "./tracing-metrics.js";
 
 export interface Tracing {
   readonly tracer: Tracer;
@@ -46,11 +47,6 @@ const spanLimits = { linkCountLimit: 4096, attributeCountLimit: 128, attributeVa
 
 export function openTracing(options: TracingOptions): Tracing {
   const { config, clock, log } = options;
-  const spans = options.metrics.counter({
-    name: "covote_tracing_spans_total",
-    help: "Spans that have ended: told to the collector, dropped because too many waited, or refused by it.",
-    labels: ["outcome"],
-  });
   const queue = createSpanQueue({
     exporter: new OTLPTraceExporter({
       url: tracesUrl(config.endpoint),
@@ -61,7 +57,7 @@ export function openTracing(options: TracingOptions): Tracing {
     capacity: config.queueSize,
     clock,
     log,
-    count: (outcome, by) => spans.inc(by, { outcome }),
+    count: tracingMetrics(options.metrics),
   });
   const provider = new TracerProvider({
     resource: resourceFromAttributes({

@@ -38,6 +38,7 @@ export type Reply =
       finish: "stop" | "length";
       promptTokens: number;
       cachedTokens: number;
+      decodeMs: number;
       version: string;
     }
   | { t: "scored"; id: string; score: number; version: string }

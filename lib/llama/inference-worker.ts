@@ -108,6 +108,7 @@ function samplerCore(setup: InferenceSetup): Core {
     slots,
     prefillRows,
     maxWaiting,
+    now: () => performance.now(),
     ...(kvBytes === undefined ? {} : { kvBytes }),
   });
   const reply = (outcome: SampleOutcome, version: string): Reply => {

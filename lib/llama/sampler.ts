@@ -44,6 +44,8 @@ export interface Sample {
   promptTokens: number;
   /** Prompt tokens whose keys and values were there already. */
   cachedTokens: number;
+  /** From the first token to the last, in milliseconds. */
+  decodeMs: number;
 }
 
 /** How a request ended; a cancelled one ends without. */
@@ -61,6 +63,8 @@ export interface SamplerOptions {
   kvBytes?: number;
   /** Requests waiting for a slot at most. Default 4096. */
   maxWaiting?: number;
+  /** A clock, in milliseconds. Default: it stands still, so that samples of equal requests are equal. */
+  now?: () => number;
 }
 
 export interface SamplerStats {
@@ -95,6 +99,8 @@ interface Running {
   table: number;
   tokens: number[];
   logprobs: number[];
+  /** When the first token was drawn. */
+  firstAtMs: number;
 }
 
 export function createSampler(options: SamplerOptions): Sampler {
@@ -104,6 +110,7 @@ export function createSampler(options: SamplerOptions): Sampler {
   const slots = atLeastOne("slots", options.slots ?? 64);
   const prefillRows = atLeastOne("prefillRows", options.prefillRows ?? 128);
   const maxWaiting = atLeastOne("maxWaiting", options.maxWaiting ?? 4096);
+  const now = options.now ?? (() => 0);
   const pages = pageCount(config, kernels, slots, options.kvBytes);
   const decoder = createDecoder({ config, kernels, maxRows: slots + prefillRows, pages });
   const { pagePositions } = decoder;
@@ -147,7 +154,7 @@ export function createSampler(options: SamplerOptions): Sampler {
       });
       waiting.delete(request.id);
       cachedTokens += acquired.cachedTokens;
-      const run: Running = { request, acquired, table, tokens: [], logprobs: [] };
+      const run: Running = { request, acquired, table, tokens: [], logprobs: [], firstAtMs: 0 };
       running.set(request.id, run);
       if (prompt.result !== undefined) drawFirst(run, prompt.result);
     }
@@ -155,6 +162,7 @@ export function createSampler(options: SamplerOptions): Sampler {
 
   const drawFirst = (run: Running, logits: Float32Array): void => {
     kernels.f32.set(logits, firstLogits >>> 2);
+    run.firstAtMs = now();
     draw(run, firstLogits);
   };
 
@@ -191,6 +199,7 @@ export function createSampler(options: SamplerOptions): Sampler {
         finish: stopped ? "stop" : "length",
         promptTokens: request.prompt.length,
         cachedTokens: run.acquired.cachedTokens,
+        decodeMs: now() - run.firstAtMs,
       },
     });
     free(run);

@@ -24,9 +24,11 @@ import type { GrpcServerTls } from "../host/grpc-tls.js";
 import type { Host } from "../host/host.js";
 import { createHttpServer, opsRoutes } from "../host/http.js";
 import { formatAddress, parseListenAddress } from "../host/listen.js";
+import { busMetrics } from "./bus-metrics.js";
 import { type CheckpointRole, openConfiguredCheckpoint } from "./checkpoints.js";
 import { clusterApi } from "./cluster-api.js";
 import { busSettings } from "./nats-settings.js";
+import { processMetrics } from "./process-metrics.js";
 
 export interface Runtime {
   readonly host: Host;
@@ -74,6 +76,10 @@ export function createRuntime({ host, config, clock, natsUrl }: RuntimeOptions):
   let grpcAddress: string | null = null;
   let metricsAddress = "";
 
+  processMetrics(host.metrics, {
+    node: process.version,
+    grammar: grammars[config.grm.grammar],
+  });
   host.stage("metrics", async () => {
     const { host: address, port } = config.metrics;
     const server = await createHttpServer({
@@ -131,7 +137,9 @@ export function createRuntime({ host, config, clock, natsUrl }: RuntimeOptions):
       }
       host.log.debug({ bus: event }, "bus event");
     });
+    const stopCounting = busMetrics(host.metrics, opened);
     return (deadline) => {
+      stopCounting();
       outage?.cancel();
       return opened.drain(deadline.remainingMs());
     };

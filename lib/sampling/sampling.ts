@@ -35,7 +35,8 @@ export interface SamplingDependencies {
 
 /** Told about what was sampled. */
 export interface SamplingMeter {
-  sampled(group: SampledGroup): void;
+  /** `ms`: since the prompt was taken. */
+  sampled(group: SampledGroup, ms: number): void;
   refused(): void;
 }
 
@@ -78,6 +79,7 @@ export function createSampling(
   };
 
   const handle = async (item: WorkItem): Promise<void> => {
+    const takenAt = clock.monotonic();
     const prompt = promptCodec.decode(item.data);
     const groupId = parseId("prompt.group_id", prompt.groupId);
     const messages = (prompt.query?.messages ?? []).filter(isChatMessage);
@@ -106,6 +108,7 @@ export function createSampling(
       });
       return sampled;
     });
+    const sampledAt = clock.monotonic();
     const sampledBy = versions.get(group.version);
     if (sampledBy?.runId !== prompt.runId) {
       throw new CovoteError(
@@ -127,7 +130,7 @@ export function createSampling(
       traceparent,
       signal: item.signal,
     });
-    if (group.refusal === "") return meter.sampled(group);
+    if (group.refusal === "") return meter.sampled(group, sampledAt - takenAt);
     meter.refused();
     log.warn({ group_id: groupId, reason: group.refusal }, "the model cannot sample this prompt");
   };

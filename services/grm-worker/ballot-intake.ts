@@ -28,6 +28,8 @@ export interface BallotIntakeOptions {
   /** Votes that a ballot is expected to carry. */
   votesPerBallot: number;
   handle: (item: WorkItem) => Promise<void>;
+  /** Told when the engine goes and when it serves again. */
+  available?(is: boolean): void;
 }
 
 const firstPauseMs = 100;
@@ -60,6 +62,7 @@ export function openBallotIntake(options: BallotIntakeOptions): BallotIntake {
     engineFailed: () => {
       if (pausing !== null || stopped) return;
       log.warn({ pause_ms: pauseMs }, "the engine is not available; no ballots are taken for a while");
+      options.available?.(false);
       const failing = loop;
       // Draining ends what it has asked for and gives back what it has not begun.
       void failing.drain(abandonMs);
@@ -74,6 +77,7 @@ export function openBallotIntake(options: BallotIntakeOptions): BallotIntake {
       pauseMs = firstPauseMs;
       if (!probing) return;
       probing = false;
+      options.available?.(true);
       log.info({}, "the engine serves again");
       makeRoom();
     },

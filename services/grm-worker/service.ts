@@ -24,6 +24,8 @@ import type { GenerativeEngine } from "../../lib/engine/engine.js";
 import { isChatMessage } from "../../lib/grm/chat.js";
 import type { Grammar } from "../../lib/grm/grammar.js";
 import type { Metrics } from "../../lib/host/metrics.js";
+import { engineMetrics } from "../../lib/runtime/engine-metrics.js";
+import { modelMetrics } from "../../lib/runtime/model-metrics.js";
 import { createSampling } from "../../lib/sampling/sampling.js";
 import type { Ballot, Vote, VoteTicket } from "../../lib/wire/gen/covote/v1/judging.js";
 import { ballotCodec, cancelVotesCodec, voteCodec } from "../../lib/wire/messages.js";
@@ -70,7 +72,9 @@ export async function startGrmWorker(
 ): Promise<RunningService> {
   let requests = 0;
   const cancellations = createCancellations();
-  const meter = workerMetrics(metrics, engine);
+  const meter = workerMetrics(metrics);
+  engineMetrics(metrics, "grm", engine);
+  const model = modelMetrics(metrics, clock, "grm", engine.version().number);
   const shared = {
     engine,
     grammar,
@@ -82,6 +86,8 @@ export async function startGrmWorker(
   const voter: Voter = {
     ...shared,
     missed: meter.missedPrinciples,
+    generated: meter.generated,
+    unparsable: meter.unparsable,
     principles:
       split &&
       createPrinciplesSource({
@@ -104,8 +110,11 @@ export async function startGrmWorker(
     role: "grm",
     clock,
     log,
-    announced: sampling.announced,
-    load: sampling.load,
+    announced: (version) => {
+      model.announced(version);
+      sampling.announced(version);
+    },
+    load: (weights) => model.exchange(weights, () => sampling.load(weights)),
   });
 
   /** Votes of one ballot on their way to its aggregator. */
@@ -151,7 +160,10 @@ export async function startGrmWorker(
   ): Promise<CovoteError | null> => {
     let span: Span | null = null;
     try {
-      if (signal.aborted) return null;
+      if (signal.aborted) {
+        meter.cancelled();
+        return null;
+      }
       span = tracer && voteSpan(tracer, ballot, ticket, parent);
       const casting = ticket.principleSet === undefined ? castVote : castSplitVote;
       const vote = await casting(voter, ballot, prompt, ticket, signal);
@@ -162,7 +174,9 @@ export async function startGrmWorker(
     } catch (thrown) {
       const error = CovoteError.from(thrown);
       span?.end(error);
-      return error.code === "cancelled" ? null : error;
+      if (error.code !== "cancelled") return error;
+      meter.cancelled();
+      return null;
     } finally {
       release();
       intake.votesRunning(-1);
@@ -196,6 +210,7 @@ export async function startGrmWorker(
   const handle = async (item: WorkItem): Promise<void> => {
     const ballot = ballotCodec.decode(item.data);
     checkBallot(ballot, bus);
+    if (item.deliveryCount === 1) meter.ballotTaken(clock.now() - item.enqueuedAtMs);
     const about = {
       judgment_id: ballot.judgmentId,
       ballot_id: ballot.ballotId,
@@ -203,6 +218,7 @@ export async function startGrmWorker(
     };
     if (ballot.deadlineAtMs <= clock.now()) {
       meter.expired(ballot.tickets.length);
+      meter.ballotEnded("expired");
       log.debug(about, "the ballot's deadline has passed; it is not voted on");
       return;
     }
@@ -216,6 +232,7 @@ export async function startGrmWorker(
       prompt = ballotPrompt(voter, ballot, (ballot.query?.messages ?? []).filter(isChatMessage));
     } catch (thrown) {
       refuse(CovoteError.from(thrown));
+      meter.ballotEnded("refused");
       return report.delivered();
     }
     const parent = item.traceparent ?? ballot.traceparent;
@@ -225,19 +242,25 @@ export async function startGrmWorker(
       const tried = { ...about, delivery: item.deliveryCount, error: failure };
       if (item.deliveryCount < maxAttempts) {
         log.debug(tried, "the ballot is given back for another worker");
+        meter.ballotEnded("given_back");
         throw failure;
       }
       log.warn(tried, "the ballot is given up; its votes are reported as failed");
       refuse(failure);
     }
-    if (item.signal.aborted) throw new CovoteError("unavailable", "the worker is stopping");
+    if (item.signal.aborted) {
+      meter.ballotEnded("given_back");
+      throw new CovoteError("unavailable", "the worker is stopping");
+    }
     await report.delivered();
+    meter.ballotEnded(failure === null ? "cast" : "given_up");
   };
 
   const intake = openBallotIntake({
     ...{ bus, clock, log, handle },
     slots: engine.slots,
     votesPerBallot: options.votesPerBallot,
+    available: meter.engineAvailable,
   });
 
   sampling.start();

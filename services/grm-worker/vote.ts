@@ -7,7 +7,7 @@ import { type NullReason, nullReasonOfError } from "../../lib/core/null-reason.j
 import type { GenerateRequest, Generation, GenerativeEngine } from "../../lib/engine/engine.js";
 import type { ChatMessage } from "../../lib/grm/chat.js";
 import type { Grammar } from "../../lib/grm/grammar.js";
-import { type JudgedInput, scoresDue } from "../../lib/grm/judgment.js";
+import { type JudgedInput, type ParseFailureKind, scoresDue } from "../../lib/grm/judgment.js";
 import { PrinciplesSource as WrittenBy } from "../../lib/wire/gen/covote/v1/common.js";
 import type { Ballot, Vote, VoteTicket } from "../../lib/wire/gen/covote/v1/judging.js";
 import { toWireNullReason } from "../../lib/wire/null-reason.js";
@@ -26,7 +26,14 @@ export interface Voter {
   principles?: PrinciplesSource | null;
   /** Told why a vote wrote its own principles although it was to use others. */
   missed?(reason: MissReason): void;
+  /** Told about each text, before it is read. */
+  generated?(generation: Generation): void;
+  /** Told what was wrong with a text that could not be read. */
+  unparsable?(kind: UnparsableKind): void;
 }
+
+/** `cut_scores`: there are scores, but in a text that was cut at its limit. */
+export type UnparsableKind = ParseFailureKind | "cut_scores";
 
 /** A prompt that was built once for all votes of a ballot. */
 export interface BallotPrompt {
@@ -110,12 +117,14 @@ export function readVote(
   generation: Generation,
   text: string,
 ): Vote {
+  voter.generated?.(generation);
   const parsed = voter.grammar.parse(text, prompt.due);
   const vote = emptyVote(voter, ballot, ticket, generation, text);
   const { principles, critique } = parsed;
   const cut = generation.finish === "length";
   // Scores in a text that was cut may be a draft: marks per criterion, or a box in reasoning that has no end.
   if (parsed.ok && !cut) return { ...vote, principles, critique, scores: [...parsed.scores] };
+  voter.unparsable?.(parsed.ok ? "cut_scores" : parsed.kind);
   const found = parsed.ok ? "truncated: there are scores" : `${parsed.kind}: ${parsed.message}`;
   const failure = cut ? `${found}, but the text was cut at its token limit` : found;
   return { ...vote, principles, critique, nullReason: toWireNullReason("unparsable"), failure };

@@ -69,6 +69,7 @@ export async function learn(
     ledger: createLedger(),
   };
   const { ledger } = state;
+  metrics.begun(state.step, ledger.balance());
   const inbox = createInbox();
   const asking = createAsking({ bus, prompts, inbox, clock, log, signal, tracer }, options, state);
   const { exportDir: dir, exportEvery: every } = options;
@@ -182,17 +183,35 @@ export async function learn(
       ledger: ledger.balance(),
     });
     const event = encodeStepEvent(told, maxEventBytes);
+    const trainedAt = clock.monotonic();
     await span.phase("save", () => saveState(stateDir, trainer, state, event));
+    const keptAt = clock.monotonic();
     if (!method.frozen || state.step === steps) {
       await span.phase("publish weights", async () => publish(await trainer.weights()));
     }
+    const publishedAt = clock.monotonic();
     if (isExported(state.step)) await checkpoints.export(state.step);
     if (state.step === steps) await checkpoints.prune(() => false);
+    const exportedAt = clock.monotonic();
     inbox.settle(groups.map(([groupId]) => groupId));
     asking.reserve();
     await span.phase("ask", () => asking.askReserved());
     await tell(event);
-    metrics.stepped(state.step, prepared.metrics, report.metrics);
+    metrics.stepped({
+      step: state.step,
+      groups: prepared.metrics,
+      dropped: prepared.dropped,
+      report: report.metrics,
+      learningRate,
+      ledger: ledger.balance(),
+      phasesMs: {
+        wait: collectedAt - startedAt,
+        train: trainedAt - collectedAt,
+        keep: keptAt - trainedAt + (exportedAt - publishedAt),
+        publish: publishedAt - keptAt,
+        ask: clock.monotonic() - exportedAt,
+      },
+    });
   };
 
   /** A life that was killed may have asked for these; its answers must not find them unknown. */

@@ -31,7 +31,11 @@ export interface GrpoLearner {
 
 export function startGrpoLearner(deps: GrpoLearnerDependencies, options: LearnerOptions): GrpoLearner {
   const stopping = new AbortController();
-  const finished = learn({ ...deps, metrics: learnerMetrics(deps.metrics) }, options, stopping.signal);
+  const finished = learn(
+    { ...deps, metrics: learnerMetrics(deps.metrics, options) },
+    options,
+    stopping.signal,
+  );
   const settled = finished.then(
     () => undefined,
     () => undefined,

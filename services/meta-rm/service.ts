@@ -15,6 +15,8 @@ import { type ChatMessage, isChatMessage } from "../../lib/grm/chat.js";
 import type { Grammar } from "../../lib/grm/grammar.js";
 import type { JudgedInput } from "../../lib/grm/judgment.js";
 import type { Metrics } from "../../lib/host/metrics.js";
+import { engineMetrics } from "../../lib/runtime/engine-metrics.js";
+import { modelMetrics } from "../../lib/runtime/model-metrics.js";
 import type { MetaScore, MetaScoreItem } from "../../lib/wire/gen/covote/v1/judging.js";
 import { metaScoreRequestCodec, metaScoreResponseCodec } from "../../lib/wire/messages.js";
 import { createBatcher } from "./batcher.js";
@@ -45,7 +47,15 @@ export async function startMetaRm(
   options: MetaRmOptions,
 ): Promise<MetaRm> {
   const meter = metaMetrics(metrics);
-  const weights = await followModel(bus, { role: "meta-rm", clock, log, load: (w) => engine.load(w) });
+  engineMetrics(metrics, "meta-rm", engine);
+  const model = modelMetrics(metrics, clock, "meta-rm", engine.version().number);
+  const weights = await followModel(bus, {
+    role: "meta-rm",
+    clock,
+    log,
+    announced: model.announced,
+    load: (version) => model.exchange(version, () => engine.load(version)),
+  });
 
   const scoreAll = async (items: readonly MetaScoreItem[], signal: AbortSignal): Promise<Scored[]> => {
     const started = clock.monotonic();
@@ -53,13 +63,17 @@ export async function startMetaRm(
     const conversations = items.map((item) => conversationOf(grammar, item));
     const wellFormed = conversations.filter((c): c is readonly ChatMessage[] => !(c instanceof CovoteError));
     const logits = wellFormed.length === 0 ? [] : await engine.score(wellFormed, { signal });
-    meter.scored(wellFormed.length, clock.monotonic() - started);
+    const elapsedMs = clock.monotonic() - started;
     let next = 0;
-    return items.map((item, i) => {
+    let without = 0;
+    const scored = items.map((item, i) => {
       const conversation = conversations[i];
       const logit = conversation instanceof CovoteError ? conversation : logits[next++];
+      if (typeof logit !== "number") without++;
       return { score: toMetaScore(item.voteId, logit), version };
     });
+    meter.scored(items.length, without, elapsedMs);
+    return scored;
   };
   const batcher = createBatcher(scoreAll, { limit: options.batch, clock });
 

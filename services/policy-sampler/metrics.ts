@@ -1,9 +1,8 @@
 /** What a policy-sampler tells Prometheus. */
-import type { EngineStats } from "../../lib/engine/engine.js";
-import type { Metrics } from "../../lib/host/metrics.js";
+import { latencySecondsBuckets, type Metrics } from "../../lib/host/metrics.js";
 import type { SampledGroup } from "../../lib/sampling/sample-group.js";
 
-export function samplerMetrics(metrics: Metrics, engine: { stats(): EngineStats }) {
+export function samplerMetrics(metrics: Metrics) {
   const groups = metrics.counter({ name: "covote_groups_sampled_total", help: "Groups sampled" });
   const tokens = metrics.counter({
     name: "covote_sampled_tokens_total",
@@ -13,20 +12,17 @@ export function samplerMetrics(metrics: Metrics, engine: { stats(): EngineStats 
     name: "covote_prompts_refused_total",
     help: "Prompts that the policy cannot sample: too long, or unknown words",
   });
-  const version = metrics.gauge({ name: "covote_policy_version", help: "Number of the policy served" });
-  const running = metrics.gauge({ name: "covote_engine_running", help: "Requests that the engine runs" });
-  const waiting = metrics.gauge({ name: "covote_engine_waiting", help: "Requests queued in the engine" });
-  metrics.onScrape(() => {
-    const stats = engine.stats();
-    running.set(stats.running);
-    waiting.set(stats.waiting);
+  const seconds = metrics.histogram({
+    name: "covote_group_sampling_seconds",
+    help: "From a prompt to its sampled group, waiting for newer weights included",
+    buckets: latencySecondsBuckets,
   });
   return {
-    sampled: (group: SampledGroup): void => {
+    sampled: (group: SampledGroup, ms: number): void => {
       groups.inc(1);
       tokens.inc(group.cost.completionTokens);
+      seconds.observe(ms / 1000);
     },
     refused: (): void => refused.inc(1),
-    version: (number: number): void => version.set(number),
   };
 }

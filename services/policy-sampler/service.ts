@@ -9,6 +9,8 @@ import type { Logger } from "../../lib/core/logger.js";
 import type { Tracer } from "../../lib/core/tracer.js";
 import type { GenerativeEngine } from "../../lib/engine/engine.js";
 import type { Metrics } from "../../lib/host/metrics.js";
+import { engineMetrics } from "../../lib/runtime/engine-metrics.js";
+import { modelMetrics } from "../../lib/runtime/model-metrics.js";
 import { createSampling } from "../../lib/sampling/sampling.js";
 import { samplerMetrics } from "./metrics.js";
 import { type PolicyApi, policyApi } from "./policy-api.js";
@@ -38,17 +40,19 @@ export async function startPolicySampler(
   { bus, engine, clock, log, metrics, tracer = null }: PolicySamplerDependencies,
   options: PolicySamplerOptions,
 ): Promise<PolicySampler> {
-  const meter = samplerMetrics(metrics, engine);
+  const meter = samplerMetrics(metrics);
+  engineMetrics(metrics, "policy", engine);
+  const served = modelMetrics(metrics, clock, "policy", engine.version().number);
   const sampling = createSampling({ bus, engine, clock, log, meter, tracer }, { ...options, role: "policy" });
   const weights = await followModel(bus, {
     role: "policy",
     clock,
     log,
-    announced: sampling.announced,
-    load: async (model) => {
-      await sampling.load(model);
-      meter.version(model.number);
+    announced: (version) => {
+      served.announced(version);
+      sampling.announced(version);
     },
+    load: (model) => served.exchange(model, () => sampling.load(model)),
   });
   sampling.start();
   return {

@@ -9,6 +9,7 @@ import { type Judgment, type Reward, StepForm } from "../../lib/wire/gen/covote/
 import { fromWireNullReason } from "../../lib/wire/null-reason.js";
 import type { CastVote, Outcome } from "./judgment.js";
 import { totalCost, toVoteRecord, toWireReward } from "./judgment-records.js";
+import type { VoteOutcomeLabel } from "./metrics.js";
 import { type StepLayout, stepsOf } from "./step-layout.js";
 
 export interface JudgeRequest {
@@ -110,7 +111,7 @@ export function toCastVote(vote: Vote): CastVote {
 }
 
 /** For metrics. */
-export function voteOutcome(vote: Vote, expected: boolean): string {
+export function voteOutcome(vote: Vote, expected: boolean): VoteOutcomeLabel {
   if (!expected) return "late";
   return fromWireNullReason(vote.nullReason) ?? "usable";
 }

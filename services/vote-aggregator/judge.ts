@@ -24,7 +24,12 @@ import type { Judgment, VoteRecord } from "../../lib/wire/gen/covote/v1/reward.j
 import { voteCodec } from "../../lib/wire/messages.js";
 import { digestOf, type JudgeRequest, toCastVote, toJudgment, voteOutcome } from "./judge-request.js";
 import type { Outcome } from "./judgment.js";
-import { type JudgmentMessage, type JudgmentTask, judgmentActor } from "./judgment-actor.js";
+import {
+  type JudgmentEnd,
+  type JudgmentMessage,
+  type JudgmentTask,
+  judgmentActor,
+} from "./judgment-actor.js";
 import { type JudgmentRecords, toVoteRecord } from "./judgment-records.js";
 import { judgmentSpan, outcomeOnto } from "./judgment-span.js";
 import type { MetaClient } from "./meta-client.js";
@@ -33,7 +38,7 @@ import { kindsOf, stepLayout } from "./step-layout.js";
 
 export interface Judge {
   /** The judgment with its outcome. Rejects with `overloaded`, `already_exists`, `cancelled`, `unavailable`. */
-  judge(request: JudgeRequest, options: { signal?: AbortSignal }): Promise<Judgment>;
+  judge(request: JudgeRequest, options: JudgeCall): Promise<Judgment>;
   /** Calls back for each vote of a running judgment; resolves with the finished record. */
   watch(judgmentId: string, onVote: (vote: VoteRecord) => void, signal: AbortSignal): Promise<Judgment>;
   /** The record of a finished judgment, or null. */
@@ -42,6 +47,12 @@ export interface Judge {
   /** Takes no more, and resolves when those in flight have ended, at the latest at the deadline. */
   drain(deadline: Deadline): Promise<void>;
   close(): void;
+}
+
+export interface JudgeCall {
+  signal?: AbortSignal;
+  /** How long the request has waited before it came here. Milliseconds; default 0. */
+  queuedMs?: number;
 }
 
 export interface JudgeDependencies {
@@ -82,13 +93,14 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
   const running = new Map<string, Running>();
   const byRunId = new Map<string, Running>();
   const inFlight = { hi: 0, lo: 0 };
+  metrics.limit(options.maxInFlight);
   let draining = false;
   let started = 0;
 
   const votes: Subscription = bus.subscribe(bus.subjects.votes(bus.id), {}, (data, message) => {
     const vote = voteCodec.decode(data);
     const judgment = byRunId.get(vote.judgmentId);
-    metrics.votes.inc(1, { outcome: voteOutcome(vote, judgment !== undefined) });
+    metrics.received(voteOutcome(vote, judgment !== undefined));
     // Headers are read for those who trace only.
     const traceparent = tracer === null ? undefined : message.traceparent;
     judgment?.actor.offer(
@@ -98,11 +110,11 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
     );
   });
 
-  const start = (request: JudgeRequest, digest: string): Running => {
+  const start = (request: JudgeRequest, digest: string, queuedMs: number): Running => {
     const acceptedAtMs = clock.now();
     const startedAt = clock.monotonic();
     const watchers = new Set<(vote: VoteRecord) => void>();
-    const outcome = deferred<Outcome>();
+    const outcome = deferred<{ result: Outcome; end: JudgmentEnd }>();
     const runId = `${request.id}~${++started}-${bus.id.slice(-8)}`;
     const span = tracer && judgmentSpan(tracer, request);
     const layout = stepLayout(request.responses, options.scoresSteps ?? false);
@@ -136,17 +148,22 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
           if (watchers.size === 0) return;
           for (const watcher of watchers) watcher(toVoteRecord(vote, order, undefined, layout));
         },
-        finished: outcome.resolve,
-        failed: outcome.reject,
+        asked: metrics.asked,
+        finished: (result, end) => outcome.resolve({ result, end }),
+        failed: (cause) => {
+          metrics.failed();
+          outcome.reject(cause);
+        },
       }),
       { supervision: { on: "stop" }, mailboxCapacity: mailboxCapacity(request.votes, texts.length) },
     );
     const finish = async (): Promise<Judgment> => {
       try {
-        const result = await outcome.promise;
+        const { result, end } = await outcome.promise;
         const latencyMs = clock.monotonic() - startedAt;
         const judgment = toJudgment(request, result, { digest, acceptedAtMs, latencyMs }, layout);
-        metrics.observe(result, latencyMs);
+        const lengths = layout === null ? texts.map((text) => text.length) : null;
+        metrics.ended({ outcome: result, ...end, latencyMs, queuedMs, lengths });
         if (span !== null) outcomeOnto(span, result);
         const trace_id = parseTraceparent(request.traceparent)?.traceId;
         log.debug(
@@ -154,7 +171,9 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
           result.partial ? "judged in part" : "judged",
         );
         if (entry.cancelled && result.partial) return judgment;
+        const endedAt = clock.monotonic();
         const kept = await keep(judgment, request.deadlineAtMs);
+        metrics.recorded(clock.monotonic() - endedAt);
         refuseOther(request.id, digest, kept.requestDigest);
         return kept;
       } catch (thrown) {
@@ -185,7 +204,7 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
 
   const count = (priority: JudgeRequest["priority"], change: 1 | -1): void => {
     inFlight[priority] += change;
-    metrics.inFlight.set(running.size);
+    metrics.inFlight(inFlight[priority], priority);
   };
 
   /**
@@ -233,7 +252,7 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
       throw new CovoteError("unavailable", "the aggregator is shutting down", { retryAfterMs: 1000 });
     }
     if (inFlight[priority] >= options.maxInFlight) {
-      metrics.overloaded.inc(1);
+      metrics.refused();
       throw new CovoteError("overloaded", `${inFlight[priority]} judgments are in flight; retry later`, {
         retryAfterMs: 500,
       });
@@ -241,7 +260,8 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
   };
 
   return {
-    judge: async (request, { signal }) => {
+    judge: async (request, { signal, queuedMs = 0 }) => {
+      const askedAt = clock.monotonic();
       const digest = digestOf(request);
       for (let looked = request.freshId; ; ) {
         const known = running.get(request.id);
@@ -260,7 +280,7 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
         }
       }
       refuseNow(request.priority);
-      return attach(start(request, digest), signal);
+      return attach(start(request, digest, queuedMs + clock.monotonic() - askedAt), signal);
     },
     watch: async (judgmentId, onVote, signal) => {
       const judgment = running.get(judgmentId);

@@ -26,6 +26,7 @@ import {
 } from "./judgment.js";
 import { traceTally } from "./judgment-span.js";
 import type { MetaClient } from "./meta-client.js";
+import type { JudgmentTiming } from "./metrics.js";
 
 export interface JudgmentTask extends JudgmentSpec {
   /** Unlike `id` never used before: on ballots and cancels, so that a second try of a judgment is not cancelled
@@ -46,10 +47,19 @@ export interface JudgmentTask extends JudgmentSpec {
 }
 
 export interface JudgmentListener {
+  /** Tickets that were put into the queue; `again`: not for the first time. */
+  asked?(votes: number, again: boolean): void;
   voted?(vote: CastVote, order: readonly number[]): void;
   /** Exactly one of these, exactly once. */
-  finished(outcome: Outcome): void;
+  finished(outcome: Outcome, end: JudgmentEnd): void;
   failed(cause: CovoteError): void;
+}
+
+export interface JudgmentEnd {
+  /** Votes that were still open. */
+  openVotes: number;
+  /** Null where it was cut short. */
+  timing: JudgmentTiming | null;
 }
 
 export interface JudgmentDependencies {
@@ -87,8 +97,12 @@ function createBehaviour(
   let deadline: Timer | undefined;
   let nextPatrol: Timer | undefined;
   let patienceMs = ballotPatienceMs;
-  let anyVote = false;
+  let lastVote: CastVote | null = null;
+  let lastVoteAtMs = 0;
+  /** When the message came to its turn that is handled now. */
+  let turnAtMs = 0;
   let ended = false;
+  const startedAtMs = clock.monotonic();
   const dispatchedAtMs = new Map<string, number>();
   /** The spans of the votes that came, by vote id. */
   const voteTraces = tracer && new Map<string, string>();
@@ -110,10 +124,26 @@ function createBehaviour(
           if (effect.openVoteIds.length > 0) cancelVotes();
           ended = true;
           if (tracer && voteTraces) traceTally(tracer, task, effect.outcome, voteTraces);
-          listener.finished(effect.outcome);
+          listener.finished(effect.outcome, {
+            openVotes: effect.openVoteIds.length,
+            timing: effect.outcome.partial ? null : timing(),
+          });
           stop();
       }
     }
+  };
+
+  /** Along the last vote; a worker's word on its engine's time is believed as far as it can be true. */
+  const timing = (): JudgmentTiming | null => {
+    if (lastVote === null) return null;
+    const untilVoteMs = lastVoteAtMs - startedAtMs;
+    const engineMs = Math.min(untilVoteMs, Math.max(0, lastVote.cost.engineMs));
+    return {
+      ballotWaitMs: untilVoteMs - engineMs,
+      engineMs,
+      metaMs: task.metaKeep === null ? null : turnAtMs - lastVoteAtMs,
+      tallyMs: clock.monotonic() - turnAtMs,
+    };
   };
 
   const cancelVotes = (): void =>
@@ -134,6 +164,7 @@ function createBehaviour(
   };
 
   const send = (ballot: Dispatch): void => {
+    listener.asked?.(ballot.tickets.length, dispatchedAtMs.has(ballot.ballotId));
     dispatchedAtMs.set(ballot.ballotId, clock.monotonic());
     const data = ballotCodec.encode({
       ballotId: ballot.ballotId,
@@ -216,6 +247,7 @@ function createBehaviour(
       }
     },
     receive: (message) => {
+      turnAtMs = clock.monotonic();
       switch (message.t) {
         case "patrol":
           return patrol();
@@ -226,10 +258,11 @@ function createBehaviour(
           );
         case "rejected":
           // What was accepted before goes on; the rest is sent again when it is overdue.
-          if (message.attempt === 0 && !anyVote) fail(message.cause);
+          if (message.attempt === 0 && lastVote === null) fail(message.cause);
           return;
         case "vote":
-          anyVote = true;
+          lastVote = message.vote;
+          lastVoteAtMs = turnAtMs;
           if (message.traceparent !== undefined) voteTraces?.set(message.vote.voteId, message.traceparent);
           listener.voted?.(message.vote, machine.orderOf(message.vote.voteId));
       }

@@ -56,7 +56,9 @@ export function judgeRollouts(
     const request = toRequest(rollout, item, clock, options);
     let judgment: Judgment;
     try {
-      judgment = await judge.judge(request, { signal: item.signal });
+      // By two clocks: a rollout that was hardly queued may seem to come from the future.
+      const queuedMs = Math.max(0, clock.now() - item.enqueuedAtMs);
+      judgment = await judge.judge(request, { signal: item.signal, queuedMs });
     } catch (thrown) {
       if (CovoteError.from(thrown).code !== "already_exists") throw thrown;
       // Sampled twice: the first one's own delivery answers for its experience.

@@ -11,6 +11,8 @@ import type { Random } from "../../lib/core/random.js";
 import type { Tracer } from "../../lib/core/tracer.js";
 import type { GrpcService } from "../../lib/host/grpc.js";
 import type { Metrics } from "../../lib/host/metrics.js";
+import { actorMetrics } from "../../lib/runtime/actor-metrics.js";
+import { queueMetrics } from "../../lib/runtime/queue-metrics.js";
 import { createJudge, type Judge, type JudgeOptions } from "./judge.js";
 import { openJudgmentRecords } from "./judgment-records.js";
 import { createMetaClient, type MetaClientOptions } from "./meta-client.js";
@@ -49,6 +51,8 @@ export async function startVoteAggregator(
     random,
     failed: (cause) => log.error({ error: cause }, "the aggregator's actors failed"),
   });
+  actorMetrics(metrics, actors);
+  const stopReading = queueMetrics(metrics, bus, clock);
   const judge = createJudge(
     {
       bus,
@@ -70,6 +74,7 @@ export async function startVoteAggregator(
       await rollouts.drain(deadline.remainingMs());
       await judge.drain(deadline);
       judge.close();
+      stopReading();
       // Who still waits is told that this aggregator has gone.
       await actors.close();
     },

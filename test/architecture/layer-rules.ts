@@ -19,6 +19,7 @@ export const layers: readonly (readonly string[])[] = [
   ["lib/runtime", "lib/sampling"],
   ["services/*"],
   ["cli"],
+  ["deploy"],
 ];
 
 const generated = "lib/wire/gen/";

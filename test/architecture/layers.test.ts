@@ -11,7 +11,7 @@ import {
 
 describe("the sources", () => {
   // The kernels are AssemblyScript: another language, compiled by itself.
-  const sources = readSources(packagePath(), ["lib", "services", "worlds", "cli"]).filter(
+  const sources = readSources(packagePath(), ["lib", "services", "worlds", "cli", "deploy"]).filter(
     ({ path }) => !path.startsWith("lib/llama/kernels/"),
   );
 

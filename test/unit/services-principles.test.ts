@@ -343,7 +343,7 @@ describe("a vote in split mode", () => {
 
 test("hits, misses, why votes wrote their own, and the tokens saved are told to Prometheus", async () => {
   const metrics = createMetrics({ service: "w" });
-  const meter = workerMetrics(metrics, createSimulatedEngine({ respond: () => "" }));
+  const meter = workerMetrics(metrics);
   const vote = (principlesSource: WrittenBy): Vote =>
     Vote.fromPartial({ principlesSource, principlesTokens: 7, cost: { votes: 1 } });
   for (const by of [WrittenBy.DRAWN, WrittenBy.REUSED, WrittenBy.REUSED, WrittenBy.FALLBACK])

@@ -1,7 +1,11 @@
 import { expect, test } from "vitest";
 import { createMetrics } from "../../../lib/host/metrics.js";
 
-const spec = { name: "covote_votes_total", help: "Votes cast.", labels: ["outcome"] as const };
+const spec = {
+  name: "covote_votes_total",
+  help: "Votes cast.",
+  labels: { outcome: "the closed list of outcomes" },
+} as const;
 
 test("services of one process share a registry and are told apart by the service label", async () => {
   const worker = createMetrics({ service: "grm-worker" });
@@ -28,15 +32,15 @@ test("the same declaration twice is the same metric; another type or other label
   expect(() => metrics.gauge(spec)).toThrow(
     "metric covote_votes_total: declared as counter {outcome, service} and as gauge {outcome, service}",
   );
-  expect(() => metrics.counter({ ...spec, labels: ["why"] })).toThrow("declared as");
+  expect(() => metrics.counter({ ...spec, labels: { why: "few" } })).toThrow("declared as");
 });
 
 test("two registries of one process do not know each other", async () => {
   const one = createMetrics({ service: "a" });
   const two = createMetrics({ service: "b" });
   one.gauge({ name: "covote_queue_length", help: "Items." }).set(4);
-  expect(two.names()).toEqual([]);
-  expect(one.names()).toEqual(["covote_queue_length"]);
+  expect(two.catalogue()).toEqual([]);
+  expect(one.catalogue().map(({ name }) => name)).toEqual(["covote_queue_length"]);
 });
 
 test("gauges that are read are set at each scrape, until removed", async () => {
@@ -60,4 +64,61 @@ test("histograms count into the buckets that were asked for", async () => {
   expect(text).toContain('covote_vote_seconds_bucket{le="0.1",service="a"} 1');
   expect(text).toContain('covote_vote_seconds_bucket{le="1",service="a"} 2');
   expect(text).toContain('covote_vote_seconds_count{service="a"} 3');
+});
+
+test("what is listed exists from the start, at zero, and is not there where values are not listed", async () => {
+  const metrics = createMetrics({ service: "a" });
+  metrics.counter({ name: "covote_lost_total", help: "Lost." });
+  metrics.counter({ name: "covote_ends_total", help: "Ends.", labels: { end: ["good", "bad"], by: ["me"] } });
+  metrics.counter(spec);
+  metrics.histogram({ name: "covote_wait_seconds", help: "Waits.", labels: { why: ["x"] }, buckets: [1] });
+  const text = await metrics.text();
+  expect(text).toContain('covote_lost_total{service="a"} 0');
+  expect(text).toContain('covote_ends_total{end="good",by="me",service="a"} 0');
+  expect(text).toContain('covote_ends_total{end="bad",by="me",service="a"} 0');
+  expect(text).toContain('covote_wait_seconds_bucket{le="1",why="x",service="a"} 0');
+  expect(text).toContain('covote_wait_seconds_count{why="x",service="a"} 0');
+  expect(text).not.toContain("covote_votes_total{");
+});
+
+test("a counter and a histogram of some labels are found once and counted into together", async () => {
+  const metrics = createMetrics({ service: "a" });
+  const counter = metrics.counter(spec);
+  const usable = counter.at({ outcome: "usable" });
+  usable.inc(2);
+  counter.inc(1, { outcome: "usable" });
+  const waits = { name: "covote_wait_seconds", help: "Waits.", buckets: [1] };
+  metrics.histogram(waits).at().observe(0.5);
+  metrics.histogram(waits).observe(1);
+  const text = await metrics.text();
+  expect(text).toContain('covote_votes_total{outcome="usable",service="a"} 3');
+  expect(text.match(/^covote_wait_seconds_count.*$/gm)).toEqual(['covote_wait_seconds_count{service="a"} 2']);
+  expect(text).toContain('covote_wait_seconds_bucket{le="1",service="a"} 2');
+});
+
+test("what is no number is not counted by a histogram, and a counter never shrinks", async () => {
+  const metrics = createMetrics({ service: "a" });
+  const waits = metrics.histogram({ name: "covote_wait_seconds", help: "Waits.", buckets: [1] });
+  for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) waits.observe(value);
+  expect(await metrics.text()).toContain('covote_wait_seconds_count{service="a"} 0');
+  const counter = metrics.counter({ name: "covote_lost_total", help: "Lost." });
+  for (const by of [-1, Number.NaN]) expect(() => counter.inc(by)).toThrow("counters never shrink");
+});
+
+test("what is counted while a scrape reads is in that scrape", async () => {
+  const metrics = createMetrics({ service: "a" });
+  const counter = metrics.counter({ name: "covote_read_total", help: "Read." });
+  metrics.onScrape(async () => counter.inc(5));
+  expect(await metrics.text()).toContain('covote_read_total{service="a"} 5');
+});
+
+test("a gauge that is not known any more is not told", async () => {
+  const metrics = createMetrics({ service: "a" });
+  const gauge = metrics.gauge({ name: "covote_backlog", help: "Items.", labels: { queue: ["x", "y"] } });
+  gauge.set(1, { queue: "x" });
+  gauge.set(2, { queue: "y" });
+  gauge.remove({ queue: "x" });
+  const text = await metrics.text();
+  expect(text).not.toContain('queue="x"');
+  expect(text).toContain('covote_backlog{queue="y",service="a"} 2');
 });
