@@ -106,6 +106,8 @@ export const buckets = {
   judgments: { ttlMs: 24 * 60 * minute, history: 1, maxBytes: 512 * mebibyte, whenFull: "forget" },
   /** Sets of principles that were drawn apart, by the hash of what determines them. */
   principles: { ttlMs: 24 * 60 * minute, history: 1, maxBytes: 64 * mebibyte, whenFull: "forget" },
+  /** Of co-scalers: what they remember, the last decisions, the votes that judgments are to get. */
+  scaling: { ttlMs: 0, history: 1, maxBytes: 16 * mebibyte, whenFull: "refuse" },
 } as const satisfies Record<string, BucketLimits>;
 
 interface BucketLimits {

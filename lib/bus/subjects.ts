@@ -14,6 +14,8 @@ export interface Subjects {
   cancels(): string;
   /** Request to the meta RMs (queue group): scores for a micro-batch. */
   metaScores(): string;
+  /** Load reports of a role. Without one: of all roles (for subscribing). */
+  loads(role?: string): string;
   /** Broadcast of what happened; `kind` is one token. Without one: all kinds (for subscribing). */
   events(kind?: string): string;
   /** An actor of another process, by name. */
@@ -41,6 +43,7 @@ export function createSubjects(cluster: string): Subjects {
     votes: (owner) => `${root}.votes.${parseId("votes.owner", owner)}`,
     cancels: () => `${root}.cancels`,
     metaScores: () => `${root}.meta.scores`,
+    loads: (role) => `${root}.loads.${role === undefined ? "*" : parseId("loads.role", role)}`,
     events: (kind) => `${root}.events.${kind === undefined ? "*" : parseId("events.kind", kind)}`,
     actor: (actor) => `${root}.actor.${parseId("actor.name", actor)}`,
     queue: (queue, channel) => `${root}.queue.${queue}.${parseId("queue.channel", channel)}`,

@@ -9,6 +9,7 @@ import { lowestTemperature } from "../grm/limits.js";
 import { type ConfigSources, compileConfig } from "./config.js";
 import { grpcContradictions, grpcSection } from "./grpc-config.js";
 import { natsContradictions, natsSection } from "./nats-config.js";
+import { scalingContradictions, scalingSection } from "./scaling-config.js";
 import { shippedCheckpoint } from "./shipped.js";
 import { tracingSection } from "./tracing-config.js";
 import { trainingContradictions, trainingSection } from "./training-config.js";
@@ -183,6 +184,7 @@ export const covoteConfigSchema = z
     metaRm: metaRm.prefault({}),
     judging: judging.prefault({}),
     training: trainingSection.prefault({}),
+    scaling: scalingSection.prefault({}),
     run: run.prefault({}),
   })
   .superRefine((config, context) => {
@@ -209,20 +211,17 @@ interface Crossing {
   metaRm: { keep: number | null };
   judging: { votes: number; temperature: number };
   training: Parameters<typeof trainingContradictions>[0];
+  scaling: Parameters<typeof scalingContradictions>[0];
 }
 
 /** Values that are possible alone and impossible together. */
-function contradictions({
-  nats,
-  grpc,
-  metaRm,
-  judging,
-  training,
-}: Crossing): [path: string, problem: string][] {
+function contradictions(crossing: Crossing): [path: string, problem: string][] {
+  const { nats, grpc, metaRm, judging, training, scaling } = crossing;
   const found = [
     ...natsContradictions(nats),
     ...grpcContradictions(grpc),
     ...trainingContradictions(training),
+    ...scalingContradictions(scaling),
   ];
   const { votes, temperature } = judging;
   if (temperature > 0 && temperature < lowestTemperature) {

@@ -27,6 +27,7 @@ import { formatAddress, parseListenAddress } from "../host/listen.js";
 import { busMetrics } from "./bus-metrics.js";
 import { type CheckpointRole, openConfiguredCheckpoint } from "./checkpoints.js";
 import { clusterApi } from "./cluster-api.js";
+import type { LoadOptions } from "./load-reports.js";
 import { busSettings } from "./nats-settings.js";
 import { processMetrics } from "./process-metrics.js";
 
@@ -37,6 +38,8 @@ export interface Runtime {
   readonly random: Random;
   /** The grammar of the configured reward model. */
   readonly grammar: Grammar;
+  /** How the services of this process tell the cluster about their load. */
+  readonly load: LoadOptions;
   /** Only from within a stage. */
   bus(): Bus;
   /** Null when `tracing.endpoint` is not set. Only from within a stage. */
@@ -171,6 +174,7 @@ export function createRuntime({ host, config, clock, natsUrl }: RuntimeOptions):
     clock,
     random,
     grammar: grammars[config.grm.grammar],
+    load: { host: host.id, intervalMs: config.scaling.reportIntervalMs },
     bus: () => {
       if (bus === null) throw new CovoteError("internal", "the bus is used before its stage");
       return bus;

@@ -32,6 +32,7 @@ export function mountGrmWorker(runtime: Runtime, options: GrmWorkerMount): void 
         votesPerBallot: config.judging.votesPerBallot,
         maxTokens: config.grm.maxTokens,
         groups: Math.ceil(config.grm.slots / config.training.groupSize) + 1,
+        load: runtime.load,
       },
     );
     return {

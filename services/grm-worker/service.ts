@@ -25,6 +25,7 @@ import { isChatMessage } from "../../lib/grm/chat.js";
 import type { Grammar } from "../../lib/grm/grammar.js";
 import type { Metrics } from "../../lib/host/metrics.js";
 import { engineMetrics } from "../../lib/runtime/engine-metrics.js";
+import { type LoadOptions, reportLoad } from "../../lib/runtime/load-reports.js";
 import { modelMetrics } from "../../lib/runtime/model-metrics.js";
 import { createSampling } from "../../lib/sampling/sampling.js";
 import type { Ballot, Vote, VoteTicket } from "../../lib/wire/gen/covote/v1/judging.js";
@@ -57,6 +58,8 @@ export interface GrmWorkerOptions {
   maxTokens?: number | null;
   /** Groups of judgments sampled at a time for a reward model that learns. */
   groups: number;
+  /** Default: the worker tells nobody how busy it is. */
+  load?: LoadOptions;
 }
 
 /** Deliveries of a ballot before its votes are given up; with the pauses in between some seconds. */
@@ -71,6 +74,7 @@ export async function startGrmWorker(
   options: GrmWorkerOptions,
 ): Promise<RunningService> {
   let requests = 0;
+  const work = { items: 0, itemTokens: 0 };
   const cancellations = createCancellations();
   const meter = workerMetrics(metrics);
   engineMetrics(metrics, "grm", engine);
@@ -127,6 +131,9 @@ export async function startGrmWorker(
     return {
       vote: (vote: Vote, traceparent?: string): void => {
         meter.cast(vote);
+        const tokens = vote.cost?.completionTokens ?? 0;
+        if (tokens > 0) work.items++;
+        work.itemTokens += tokens;
         const data = voteCodec.encode(vote);
         sent.push(data);
         say(data, traceparent);
@@ -264,9 +271,15 @@ export async function startGrmWorker(
   });
 
   sampling.start();
+  const load = reportLoad(
+    { bus, clock },
+    { role: "grm", engine: { stats: () => engine.stats(), work: () => work } },
+    options.load,
+  );
 
   return {
     stop: async (deadline) => {
+      load.stop();
       await Promise.all([intake.drain(deadline), sampling.drain(deadline)]);
       weights.close();
       cancels.close();

@@ -52,6 +52,7 @@ export function mountGrpoLearner(runtime: Runtime, options: GrpoLearnerMount): v
         metrics: host.metrics.forService(serviceName),
       },
       learnerConfig,
+      runtime.load,
     );
     learner.finished.then(options.finished.resolve, options.finished.reject);
     return {

@@ -7,6 +7,7 @@ import type { Logger } from "../../lib/core/logger.js";
 import type { Tracer } from "../../lib/core/tracer.js";
 import type { LedgerBalance } from "../../lib/grpo/ledger.js";
 import type { Metrics } from "../../lib/host/metrics.js";
+import { type LoadOptions, reportLoad } from "../../lib/runtime/load-reports.js";
 import type { Trainer } from "../../lib/trainer/trainer.js";
 import { learn } from "./learner.js";
 import { learnerMetrics } from "./metrics.js";
@@ -29,13 +30,28 @@ export interface GrpoLearner {
   stop(deadline: Deadline): Promise<void>;
 }
 
-export function startGrpoLearner(deps: GrpoLearnerDependencies, options: LearnerOptions): GrpoLearner {
+/** `load`: default, the learner tells nobody how busy it is. */
+export function startGrpoLearner(
+  deps: GrpoLearnerDependencies,
+  options: LearnerOptions,
+  load?: LoadOptions,
+): GrpoLearner {
   const stopping = new AbortController();
-  const finished = learn(
-    { ...deps, metrics: learnerMetrics(deps.metrics, options) },
-    options,
-    stopping.signal,
-  );
+  const work = { steps: 0, responses: 0, trainingMs: 0, waitingMs: 0 };
+  const meter = learnerMetrics(deps.metrics, options);
+  const metrics: typeof meter = {
+    ...meter,
+    stepped: (taken) => {
+      const { wait, ...others } = taken.phasesMs;
+      work.steps++;
+      work.responses += options.groupsPerStep * options.groupSize;
+      work.trainingMs += Object.values(others).reduce((sum, ms) => sum + ms, 0);
+      work.waitingMs += wait;
+      meter.stepped(taken);
+    },
+  };
+  const finished = learn({ ...deps, metrics }, options, stopping.signal);
+  const reporting = reportLoad(deps, { role: "learner", learner: () => work }, load);
   const settled = finished.then(
     () => undefined,
     () => undefined,
@@ -43,6 +59,7 @@ export function startGrpoLearner(deps: GrpoLearnerDependencies, options: Learner
   return {
     finished,
     stop: async () => {
+      reporting.stop();
       stopping.abort(new CovoteError("cancelled", "the learner was stopped; the run can be resumed"));
       await settled;
     },

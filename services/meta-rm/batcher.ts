@@ -16,6 +16,8 @@ export interface Batcher<I, O> {
    * milliseconds since the epoch.
    */
   add(items: readonly I[], deadlineAtMs: number): Promise<O[]>;
+  /** Items that no call has taken yet. */
+  waiting(): number;
 }
 
 export interface BatcherOptions {
@@ -78,5 +80,6 @@ export function createBatcher<I, O>(
       void run();
       return Promise.all(outputs);
     },
+    waiting: () => waiting.length,
   };
 }

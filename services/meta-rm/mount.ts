@@ -29,7 +29,7 @@ export function mountMetaRm(runtime: Runtime, options: MetaRmMount = {}): void {
         log,
         metrics: host.metrics.forService(serviceName),
       },
-      { batch: config.metaRm.batch },
+      { batch: config.metaRm.batch, load: runtime.load },
     );
     return {
       stop: async (deadline) => {

@@ -16,6 +16,7 @@ import type { Grammar } from "../../lib/grm/grammar.js";
 import type { JudgedInput } from "../../lib/grm/judgment.js";
 import type { Metrics } from "../../lib/host/metrics.js";
 import { engineMetrics } from "../../lib/runtime/engine-metrics.js";
+import { type LoadOptions, reportLoad } from "../../lib/runtime/load-reports.js";
 import { modelMetrics } from "../../lib/runtime/model-metrics.js";
 import type { MetaScore, MetaScoreItem } from "../../lib/wire/gen/covote/v1/judging.js";
 import { metaScoreRequestCodec, metaScoreResponseCodec } from "../../lib/wire/messages.js";
@@ -36,6 +37,8 @@ export interface MetaRmDependencies {
 export interface MetaRmOptions {
   /** Most items in one engine call. */
   batch: number;
+  /** Default: the meta RM tells nobody how busy it is. */
+  load?: LoadOptions;
 }
 
 export interface MetaRm {
@@ -47,6 +50,7 @@ export async function startMetaRm(
   options: MetaRmOptions,
 ): Promise<MetaRm> {
   const meter = metaMetrics(metrics);
+  const work = { items: 0, itemTokens: 0 };
   engineMetrics(metrics, "meta-rm", engine);
   const model = modelMetrics(metrics, clock, "meta-rm", engine.version().number);
   const weights = await followModel(bus, {
@@ -64,6 +68,7 @@ export async function startMetaRm(
     const wellFormed = conversations.filter((c): c is readonly ChatMessage[] => !(c instanceof CovoteError));
     const logits = wellFormed.length === 0 ? [] : await engine.score(wellFormed, { signal });
     const elapsedMs = clock.monotonic() - started;
+    work.items += wellFormed.length;
     let next = 0;
     let without = 0;
     const scored = items.map((item, i) => {
@@ -86,8 +91,18 @@ export async function startMetaRm(
     });
   });
 
+  const load = reportLoad(
+    { bus, clock },
+    {
+      role: "meta-rm",
+      engine: { stats: () => engine.stats(), work: () => work, waiting: () => batcher.waiting() },
+    },
+    options.load,
+  );
+
   return {
     stop: async (deadline) => {
+      load.stop();
       await withDeadline(deadline, { what: "answers of the meta RM", clock }, () => answers.drain());
       weights.close();
     },

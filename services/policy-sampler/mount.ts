@@ -29,6 +29,7 @@ export function mountPolicySampler(runtime: Runtime, options: PolicySamplerMount
       {
         name: `${host.id}-${serviceName}`,
         concurrency: Math.ceil(slots / config.training.groupSize) + 1,
+        load: runtime.load,
       },
     );
     return {

@@ -10,7 +10,9 @@ import type { Tracer } from "../../lib/core/tracer.js";
 import type { GenerativeEngine } from "../../lib/engine/engine.js";
 import type { Metrics } from "../../lib/host/metrics.js";
 import { engineMetrics } from "../../lib/runtime/engine-metrics.js";
+import { type LoadOptions, reportLoad } from "../../lib/runtime/load-reports.js";
 import { modelMetrics } from "../../lib/runtime/model-metrics.js";
+import type { SampledGroup } from "../../lib/sampling/sample-group.js";
 import { createSampling } from "../../lib/sampling/sampling.js";
 import { samplerMetrics } from "./metrics.js";
 import { type PolicyApi, policyApi } from "./policy-api.js";
@@ -29,6 +31,8 @@ export interface PolicySamplerOptions {
   name: string;
   /** Groups sampled at a time. */
   concurrency: number;
+  /** Default: the sampler tells nobody how busy it is. */
+  load?: LoadOptions;
 }
 
 export interface PolicySampler {
@@ -43,7 +47,20 @@ export async function startPolicySampler(
   const meter = samplerMetrics(metrics);
   engineMetrics(metrics, "policy", engine);
   const served = modelMetrics(metrics, clock, "policy", engine.version().number);
-  const sampling = createSampling({ bus, engine, clock, log, meter, tracer }, { ...options, role: "policy" });
+  const work = { items: 0, itemTokens: 0 };
+  const counted = {
+    ...meter,
+    sampled: (group: SampledGroup, ms: number): void => {
+      work.items += group.responses.length;
+      work.itemTokens += group.cost.completionTokens;
+      meter.sampled(group, ms);
+    },
+  };
+  const { name, concurrency } = options;
+  const sampling = createSampling(
+    { bus, engine, clock, log, meter: counted, tracer },
+    { name, concurrency, role: "policy" },
+  );
   const weights = await followModel(bus, {
     role: "policy",
     clock,
@@ -55,9 +72,15 @@ export async function startPolicySampler(
     load: (model) => served.exchange(model, () => sampling.load(model)),
   });
   sampling.start();
+  const load = reportLoad(
+    { bus, clock },
+    { role: "policy", engine: { stats: () => engine.stats(), work: () => work } },
+    options.load,
+  );
   return {
     api: policyApi(engine),
     stop: async (deadline) => {
+      load.stop();
       await sampling.drain(deadline);
       weights.close();
     },

@@ -77,6 +77,7 @@ export function toJudgment(
     metaVersion: outcome.metaVersion,
     reference: request.reference ?? undefined,
     split: request.split,
+    voteChoice: undefined,
   };
 }
 

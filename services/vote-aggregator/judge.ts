@@ -23,6 +23,7 @@ import type { Tracer } from "../../lib/core/tracer.js";
 import type { Judgment, VoteRecord } from "../../lib/wire/gen/covote/v1/reward.js";
 import { voteCodec } from "../../lib/wire/messages.js";
 import { digestOf, type JudgeRequest, toCastVote, toJudgment, voteOutcome } from "./judge-request.js";
+import type { JudgingSums } from "./judging-sums.js";
 import type { Outcome } from "./judgment.js";
 import {
   type JudgmentEnd,
@@ -63,6 +64,8 @@ export interface JudgeDependencies {
   clock: Clock;
   log: Logger;
   metrics: AggregatorMetrics;
+  /** For load reports; default: nobody asks. */
+  sums?: JudgingSums;
   tracer?: Tracer | null;
 }
 
@@ -89,7 +92,7 @@ interface Running {
 }
 
 export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Judge {
-  const { bus, actors, records, meta, clock, log, metrics, tracer = null } = deps;
+  const { bus, actors, records, meta, clock, log, metrics, sums, tracer = null } = deps;
   const running = new Map<string, Running>();
   const byRunId = new Map<string, Running>();
   const inFlight = { hi: 0, lo: 0 };
@@ -165,6 +168,7 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
         const lengths = layout === null ? texts.map((text) => text.length) : null;
         metrics.ended({ outcome: result, ...end, latencyMs, queuedMs, lengths });
         if (span !== null) outcomeOnto(span, result);
+        sums?.ended(request.responses.length, request.votes, result);
         const trace_id = parseTraceparent(request.traceparent)?.traceId;
         log.debug(
           { judgment_id: request.id, ...request.labels, trace_id, votes: result.votes.length, ms: latencyMs },

@@ -41,6 +41,7 @@ export function mountVoteAggregator(runtime: Runtime): void {
           metaKeep: metaRm.keep === null ? "half" : metaRm.keep === 0 ? null : metaRm.keep,
           streamConcurrency,
         },
+        load: runtime.load,
       },
     ),
   );

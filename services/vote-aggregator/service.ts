@@ -12,8 +12,10 @@ import type { Tracer } from "../../lib/core/tracer.js";
 import type { GrpcService } from "../../lib/host/grpc.js";
 import type { Metrics } from "../../lib/host/metrics.js";
 import { actorMetrics } from "../../lib/runtime/actor-metrics.js";
+import { type LoadOptions, reportLoad } from "../../lib/runtime/load-reports.js";
 import { queueMetrics } from "../../lib/runtime/queue-metrics.js";
 import { createJudge, type Judge, type JudgeOptions } from "./judge.js";
+import { createJudgingSums } from "./judging-sums.js";
 import { openJudgmentRecords } from "./judgment-records.js";
 import { createMetaClient, type MetaClientOptions } from "./meta-client.js";
 import { aggregatorMetrics } from "./metrics.js";
@@ -34,6 +36,8 @@ export interface VoteAggregatorOptions {
   meta: MetaClientOptions;
   rollouts: RolloutOptions;
   defaults: JudgingDefaults;
+  /** Default: the aggregator tells nobody how busy it is. */
+  load?: LoadOptions;
 }
 
 export interface VoteAggregator {
@@ -53,6 +57,7 @@ export async function startVoteAggregator(
   });
   actorMetrics(metrics, actors);
   const stopReading = queueMetrics(metrics, bus, clock);
+  const sums = createJudgingSums();
   const judge = createJudge(
     {
       bus,
@@ -63,14 +68,21 @@ export async function startVoteAggregator(
       records: await openJudgmentRecords(bus),
       meta: createMetaClient({ bus, clock, log, tracer }, options.meta),
       metrics: aggregatorMetrics(metrics),
+      sums,
     },
     options.judge,
+  );
+  const load = reportLoad(
+    { bus, clock },
+    { role: "aggregator", judging: () => sums.load(judge.inFlight()) },
+    options.load,
   );
   const rollouts = judgeRollouts({ bus, judge, clock, log }, options.rollouts);
   return {
     judge,
     api: rewardApi(judge, clock, options.defaults),
     stop: async (deadline) => {
+      load.stop();
       await rollouts.drain(deadline.remainingMs());
       await judge.drain(deadline);
       judge.close();

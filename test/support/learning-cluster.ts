@@ -79,6 +79,8 @@ export async function openLearningCluster(options: LearningClusterOptions): Prom
   const rewards = await openRewardCluster({ engines: [votingEngine()], ...options });
   const connect = (name: string): Promise<NatsBus> =>
     nats.bus({ cluster: rewards.cluster, name, queues: withAckWait(500), random: createRandom(9) });
+  const loadOf = (host: string) =>
+    options.loadIntervalMs === undefined ? {} : { load: { host, intervalMs: options.loadIntervalMs } };
   const samplerBus = await connect("policy-sampler");
   const sampler = await startPolicySampler(
     {
@@ -88,7 +90,7 @@ export async function openLearningCluster(options: LearningClusterOptions): Prom
       log: silentLogger,
       metrics: createMetrics({ service: "policy-sampler" }),
     },
-    { name: "sampler", concurrency: 4 },
+    { name: "sampler", concurrency: 4, ...loadOf("policy-sampler") },
   );
   const learnerOptions: LearnerOptions = {
     runId,
@@ -144,6 +146,7 @@ export async function openLearningCluster(options: LearningClusterOptions): Prom
           metrics: createMetrics({ service: "grpo-learner" }),
         },
         { ...learnerOptions, ...over },
+        loadOf("grpo-learner").load,
       );
       learner.finished.catch(() => undefined);
       const stop = (): Promise<void> => learner.stop(deadlineIn(clock, 2000));

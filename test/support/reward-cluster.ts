@@ -43,6 +43,8 @@ export interface RewardClusterOptions {
   defaults?: Partial<JudgingDefaults>;
   cluster?: string;
   ackWaitMs?: number;
+  /** Services report their load so often; default: never. */
+  loadIntervalMs?: number;
 }
 
 export interface RewardCluster extends AsyncDisposable {
@@ -82,6 +84,8 @@ export async function openRewardCluster(options: RewardClusterOptions): Promise<
     nats.bus({ cluster, name, queues, random: createRandom(7) });
   const { grammar = grammars.postcards } = options;
   const shared = { clock, log: silentLogger, grammar };
+  const loadOf = (host: string) =>
+    options.loadIntervalMs === undefined ? {} : { load: { host, intervalMs: options.loadIntervalMs } };
   const bus = await connect("test");
   const workerBuses: NatsBus[] = [];
   const stops: (() => Promise<void>)[] = [];
@@ -92,7 +96,7 @@ export async function openRewardCluster(options: RewardClusterOptions): Promise<
     workerBuses.push(workerBus);
     const worker = await startGrmWorker(
       { ...shared, bus: workerBus, engine, metrics: createMetrics({ service: name }) },
-      { name, votesPerBallot: 2, groups: 2 },
+      { name, votesPerBallot: 2, groups: 2, ...loadOf(name) },
     );
     const stop = (): Promise<void> => worker.stop(deadlineIn(clock, 2000));
     stops.push(stop);
@@ -104,7 +108,7 @@ export async function openRewardCluster(options: RewardClusterOptions): Promise<
     const metrics = createMetrics({ service: "meta-rm" });
     const metaRm = await startMetaRm(
       { ...shared, bus: metaBus, engine: options.meta, metrics },
-      { batch: 16 },
+      { batch: 16, ...loadOf("meta-rm") },
     );
     stops.push(() => metaRm.stop(deadlineIn(clock, 2000)));
   }
@@ -124,6 +128,7 @@ export async function openRewardCluster(options: RewardClusterOptions): Promise<
       meta: { batch: 16, lingerMs: 1, patienceMs: 1000 },
       rollouts: { concurrency: 64, votesPerBallot: 2, grammar },
       defaults: { ...defaults, ...options.defaults },
+      ...loadOf("vote-aggregator"),
     },
   );
   const server = await createGrpcServer({

@@ -15,6 +15,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { ScalingDecision } from "./scaling.js";
 
 export interface GetStatusRequest {
 }
@@ -62,6 +63,42 @@ export interface ModelManifest {
   sha256: string;
   publishedAtMs: number;
   runId: string;
+}
+
+export interface GetScalingRequest {
+  /** Most decisions to answer with, newest last; 0: 10. */
+  decisions: number;
+}
+
+export interface GetScalingResponse {
+  cluster: string;
+  loads: RoleLoad[];
+  decisions: ScalingDecision[];
+  queues: QueueStatus[];
+}
+
+/** The load of all services of one role together, over the last minute. */
+export interface RoleLoad {
+  role: string;
+  /** That report. */
+  reporters: number;
+  slots: number;
+  running: number;
+  waiting: number;
+  /** Of the engines' slots, 0..1; absent: not known. */
+  utilisation?:
+    | number
+    | undefined;
+  /** Of one reporter while it has work. */
+  tokensPerS?:
+    | number
+    | undefined;
+  /** Responses, votes, scores, judgments or steps per second, of all together. */
+  itemsPerS?:
+    | number
+    | undefined;
+  /** Of the newest report, in milliseconds. */
+  ageMs?: number | undefined;
 }
 
 function createBaseGetStatusRequest(): GetStatusRequest {
@@ -775,6 +812,411 @@ export const ModelManifest: MessageFns<ModelManifest> = {
   },
 };
 
+function createBaseGetScalingRequest(): GetScalingRequest {
+  return { decisions: 0 };
+}
+
+export const GetScalingRequest: MessageFns<GetScalingRequest> = {
+  encode(message: GetScalingRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.decisions !== 0) {
+      writer.uint32(8).uint32(message.decisions);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetScalingRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetScalingRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.decisions = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetScalingRequest {
+    return { decisions: isSet(object.decisions) ? globalThis.Number(object.decisions) : 0 };
+  },
+
+  toJSON(message: GetScalingRequest): unknown {
+    const obj: any = {};
+    if (message.decisions !== 0) {
+      obj.decisions = Math.round(message.decisions);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetScalingRequest>): GetScalingRequest {
+    return GetScalingRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetScalingRequest>): GetScalingRequest {
+    const message = createBaseGetScalingRequest();
+    message.decisions = object.decisions ?? 0;
+    return message;
+  },
+};
+
+function createBaseGetScalingResponse(): GetScalingResponse {
+  return { cluster: "", loads: [], decisions: [], queues: [] };
+}
+
+export const GetScalingResponse: MessageFns<GetScalingResponse> = {
+  encode(message: GetScalingResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cluster !== "") {
+      writer.uint32(10).string(message.cluster);
+    }
+    for (const v of message.loads) {
+      RoleLoad.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.decisions) {
+      ScalingDecision.encode(v!, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.queues) {
+      QueueStatus.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetScalingResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetScalingResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cluster = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.loads.push(RoleLoad.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.decisions.push(ScalingDecision.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.queues.push(QueueStatus.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetScalingResponse {
+    return {
+      cluster: isSet(object.cluster) ? globalThis.String(object.cluster) : "",
+      loads: globalThis.Array.isArray(object?.loads) ? object.loads.map((e: any) => RoleLoad.fromJSON(e)) : [],
+      decisions: globalThis.Array.isArray(object?.decisions)
+        ? object.decisions.map((e: any) => ScalingDecision.fromJSON(e))
+        : [],
+      queues: globalThis.Array.isArray(object?.queues) ? object.queues.map((e: any) => QueueStatus.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: GetScalingResponse): unknown {
+    const obj: any = {};
+    if (message.cluster !== "") {
+      obj.cluster = message.cluster;
+    }
+    if (message.loads?.length) {
+      obj.loads = message.loads.map((e) => RoleLoad.toJSON(e));
+    }
+    if (message.decisions?.length) {
+      obj.decisions = message.decisions.map((e) => ScalingDecision.toJSON(e));
+    }
+    if (message.queues?.length) {
+      obj.queues = message.queues.map((e) => QueueStatus.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetScalingResponse>): GetScalingResponse {
+    return GetScalingResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetScalingResponse>): GetScalingResponse {
+    const message = createBaseGetScalingResponse();
+    message.cluster = object.cluster ?? "";
+    message.loads = object.loads?.map((e) => RoleLoad.fromPartial(e)) || [];
+    message.decisions = object.decisions?.map((e) => ScalingDecision.fromPartial(e)) || [];
+    message.queues = object.queues?.map((e) => QueueStatus.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseRoleLoad(): RoleLoad {
+  return {
+    role: "",
+    reporters: 0,
+    slots: 0,
+    running: 0,
+    waiting: 0,
+    utilisation: undefined,
+    tokensPerS: undefined,
+    itemsPerS: undefined,
+    ageMs: undefined,
+  };
+}
+
+export const RoleLoad: MessageFns<RoleLoad> = {
+  encode(message: RoleLoad, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.role !== "") {
+      writer.uint32(10).string(message.role);
+    }
+    if (message.reporters !== 0) {
+      writer.uint32(16).uint32(message.reporters);
+    }
+    if (message.slots !== 0) {
+      writer.uint32(24).uint32(message.slots);
+    }
+    if (message.running !== 0) {
+      writer.uint32(32).uint32(message.running);
+    }
+    if (message.waiting !== 0) {
+      writer.uint32(40).uint32(message.waiting);
+    }
+    if (message.utilisation !== undefined) {
+      writer.uint32(49).double(message.utilisation);
+    }
+    if (message.tokensPerS !== undefined) {
+      writer.uint32(57).double(message.tokensPerS);
+    }
+    if (message.itemsPerS !== undefined) {
+      writer.uint32(65).double(message.itemsPerS);
+    }
+    if (message.ageMs !== undefined) {
+      writer.uint32(73).double(message.ageMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RoleLoad {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRoleLoad();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.role = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.reporters = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.slots = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.running = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.waiting = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.utilisation = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.tokensPerS = reader.double();
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.itemsPerS = reader.double();
+            continue;
+          }
+          case 9: {
+            if (tag !== 73) {
+              break;
+            }
+
+            message.ageMs = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RoleLoad {
+    return {
+      role: isSet(object.role) ? globalThis.String(object.role) : "",
+      reporters: isSet(object.reporters) ? globalThis.Number(object.reporters) : 0,
+      slots: isSet(object.slots) ? globalThis.Number(object.slots) : 0,
+      running: isSet(object.running) ? globalThis.Number(object.running) : 0,
+      waiting: isSet(object.waiting) ? globalThis.Number(object.waiting) : 0,
+      utilisation: isSet(object.utilisation) ? globalThis.Number(object.utilisation) : undefined,
+      tokensPerS: isSet(object.tokensPerS)
+        ? globalThis.Number(object.tokensPerS)
+        : isSet(object.tokens_per_s)
+        ? globalThis.Number(object.tokens_per_s)
+        : undefined,
+      itemsPerS: isSet(object.itemsPerS)
+        ? globalThis.Number(object.itemsPerS)
+        : isSet(object.items_per_s)
+        ? globalThis.Number(object.items_per_s)
+        : undefined,
+      ageMs: isSet(object.ageMs)
+        ? globalThis.Number(object.ageMs)
+        : isSet(object.age_ms)
+        ? globalThis.Number(object.age_ms)
+        : undefined,
+    };
+  },
+
+  toJSON(message: RoleLoad): unknown {
+    const obj: any = {};
+    if (message.role !== "") {
+      obj.role = message.role;
+    }
+    if (message.reporters !== 0) {
+      obj.reporters = Math.round(message.reporters);
+    }
+    if (message.slots !== 0) {
+      obj.slots = Math.round(message.slots);
+    }
+    if (message.running !== 0) {
+      obj.running = Math.round(message.running);
+    }
+    if (message.waiting !== 0) {
+      obj.waiting = Math.round(message.waiting);
+    }
+    if (message.utilisation !== undefined) {
+      obj.utilisation = floatToJson(message.utilisation);
+    }
+    if (message.tokensPerS !== undefined) {
+      obj.tokensPerS = floatToJson(message.tokensPerS);
+    }
+    if (message.itemsPerS !== undefined) {
+      obj.itemsPerS = floatToJson(message.itemsPerS);
+    }
+    if (message.ageMs !== undefined) {
+      obj.ageMs = floatToJson(message.ageMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RoleLoad>): RoleLoad {
+    return RoleLoad.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RoleLoad>): RoleLoad {
+    const message = createBaseRoleLoad();
+    message.role = object.role ?? "";
+    message.reporters = object.reporters ?? 0;
+    message.slots = object.slots ?? 0;
+    message.running = object.running ?? 0;
+    message.waiting = object.waiting ?? 0;
+    message.utilisation = object.utilisation ?? undefined;
+    message.tokensPerS = object.tokensPerS ?? undefined;
+    message.itemsPerS = object.itemsPerS ?? undefined;
+    message.ageMs = object.ageMs ?? undefined;
+    return message;
+  },
+};
+
 /** The state of the cluster, for people and tools. */
 export type ClusterServiceService = typeof ClusterServiceService;
 export const ClusterServiceService = {
@@ -787,10 +1229,22 @@ export const ClusterServiceService = {
     responseSerialize: (value: GetStatusResponse): Buffer => Buffer.from(GetStatusResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetStatusResponse => GetStatusResponse.decode(value),
   },
+  /** Loads are gathered from the first call on: it may answer with none, and takes as long as a report at most. */
+  getScaling: {
+    path: "/covote.v1.ClusterService/GetScaling" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetScalingRequest): Buffer => Buffer.from(GetScalingRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetScalingRequest => GetScalingRequest.decode(value),
+    responseSerialize: (value: GetScalingResponse): Buffer => Buffer.from(GetScalingResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetScalingResponse => GetScalingResponse.decode(value),
+  },
 } as const;
 
 export interface ClusterServiceServer extends UntypedServiceImplementation {
   getStatus: handleUnaryCall<GetStatusRequest, GetStatusResponse>;
+  /** Loads are gathered from the first call on: it may answer with none, and takes as long as a report at most. */
+  getScaling: handleUnaryCall<GetScalingRequest, GetScalingResponse>;
 }
 
 export interface ClusterServiceClient extends Client {
@@ -808,6 +1262,22 @@ export interface ClusterServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetStatusResponse) => void,
+  ): ClientUnaryCall;
+  /** Loads are gathered from the first call on: it may answer with none, and takes as long as a report at most. */
+  getScaling(
+    request: GetScalingRequest,
+    callback: (error: ServiceError | null, response: GetScalingResponse) => void,
+  ): ClientUnaryCall;
+  getScaling(
+    request: GetScalingRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetScalingResponse) => void,
+  ): ClientUnaryCall;
+  getScaling(
+    request: GetScalingRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetScalingResponse) => void,
   ): ClientUnaryCall;
 }
 

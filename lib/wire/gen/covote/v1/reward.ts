@@ -237,11 +237,21 @@ export interface Judgment {
     | undefined;
   /** Sets of principles drawn apart that were asked for; 0: none. */
   split: number;
+  /** Present when a co-scaler decided how many votes there were, in the place of the number asked for. */
+  voteChoice?: VoteChoice | undefined;
 }
 
 export interface Judgment_LabelsEntry {
   key: string;
   value: string;
+}
+
+export interface VoteChoice {
+  /** Asked for, and decided. */
+  asked: number;
+  votes: number;
+  /** The decision; see ScalingDecision. */
+  decisionId: string;
 }
 
 /** One vote as it was counted. */
@@ -1796,6 +1806,7 @@ function createBaseJudgment(): Judgment {
     metaVersion: "",
     reference: undefined,
     split: 0,
+    voteChoice: undefined,
   };
 }
 
@@ -1839,6 +1850,9 @@ export const Judgment: MessageFns<Judgment> = {
     }
     if (message.split !== 0) {
       writer.uint32(104).uint32(message.split);
+    }
+    if (message.voteChoice !== undefined) {
+      VoteChoice.encode(message.voteChoice, writer.uint32(114).fork()).join();
     }
     return writer;
   },
@@ -1963,6 +1977,14 @@ export const Judgment: MessageFns<Judgment> = {
             message.split = reader.uint32();
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.voteChoice = VoteChoice.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2029,6 +2051,11 @@ export const Judgment: MessageFns<Judgment> = {
         : "",
       reference: isSet(object.reference) ? globalThis.String(object.reference) : undefined,
       split: isSet(object.split) ? globalThis.Number(object.split) : 0,
+      voteChoice: isSet(object.voteChoice)
+        ? VoteChoice.fromJSON(object.voteChoice)
+        : isSet(object.vote_choice)
+        ? VoteChoice.fromJSON(object.vote_choice)
+        : undefined,
     };
   },
 
@@ -2079,6 +2106,9 @@ export const Judgment: MessageFns<Judgment> = {
     if (message.split !== 0) {
       obj.split = Math.round(message.split);
     }
+    if (message.voteChoice !== undefined) {
+      obj.voteChoice = VoteChoice.toJSON(message.voteChoice);
+    }
     return obj;
   },
 
@@ -2110,6 +2140,9 @@ export const Judgment: MessageFns<Judgment> = {
     message.metaVersion = object.metaVersion ?? "";
     message.reference = object.reference ?? undefined;
     message.split = object.split ?? 0;
+    message.voteChoice = (object.voteChoice !== undefined && object.voteChoice !== null)
+      ? VoteChoice.fromPartial(object.voteChoice)
+      : undefined;
     return message;
   },
 };
@@ -2195,6 +2228,111 @@ export const Judgment_LabelsEntry: MessageFns<Judgment_LabelsEntry> = {
     const message = createBaseJudgment_LabelsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseVoteChoice(): VoteChoice {
+  return { asked: 0, votes: 0, decisionId: "" };
+}
+
+export const VoteChoice: MessageFns<VoteChoice> = {
+  encode(message: VoteChoice, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.asked !== 0) {
+      writer.uint32(8).uint32(message.asked);
+    }
+    if (message.votes !== 0) {
+      writer.uint32(16).uint32(message.votes);
+    }
+    if (message.decisionId !== "") {
+      writer.uint32(26).string(message.decisionId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VoteChoice {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVoteChoice();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.asked = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.votes = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.decisionId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): VoteChoice {
+    return {
+      asked: isSet(object.asked) ? globalThis.Number(object.asked) : 0,
+      votes: isSet(object.votes) ? globalThis.Number(object.votes) : 0,
+      decisionId: isSet(object.decisionId)
+        ? globalThis.String(object.decisionId)
+        : isSet(object.decision_id)
+        ? globalThis.String(object.decision_id)
+        : "",
+    };
+  },
+
+  toJSON(message: VoteChoice): unknown {
+    const obj: any = {};
+    if (message.asked !== 0) {
+      obj.asked = Math.round(message.asked);
+    }
+    if (message.votes !== 0) {
+      obj.votes = Math.round(message.votes);
+    }
+    if (message.decisionId !== "") {
+      obj.decisionId = message.decisionId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<VoteChoice>): VoteChoice {
+    return VoteChoice.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VoteChoice>): VoteChoice {
+    const message = createBaseVoteChoice();
+    message.asked = object.asked ?? 0;
+    message.votes = object.votes ?? 0;
+    message.decisionId = object.decisionId ?? "";
     return message;
   },
 };
