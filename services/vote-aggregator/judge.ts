@@ -2,7 +2,8 @@
  * The judge: accepts groups, runs one judgment actor for each, and keeps the records.
  *
  * - Idempotent by id: a repeat of a running judgment attaches to it, a repeat of a finished one gets the kept
- *   answer, and another question under the same id is refused (`already_exists`).
+ *   answer, and another question under the same id is refused (`already_exists`). The record of an earlier judgment is
+ *   looked for while the new one begins, or, where repeats are likely, before it.
  * - Bounded: beyond `maxInFlight` judgments it refuses with `overloaded` and a time to come back.
  * - A judgment whose callers have all gone away is cancelled, and its votes with it. It leaves no record: who
  *   asks again under its id gets a judgment, not the cancellation.
@@ -35,6 +36,7 @@ import { type JudgmentRecords, toVoteRecord } from "./judgment-records.js";
 import { judgmentSpan, outcomeOnto } from "./judgment-span.js";
 import type { MetaClient } from "./meta-client.js";
 import type { AggregatorMetrics } from "./metrics.js";
+import { createRepeats } from "./repeats.js";
 import { kindsOf, stepLayout } from "./step-layout.js";
 
 export interface Judge {
@@ -91,12 +93,19 @@ interface Running {
   done: Promise<Judgment>;
 }
 
+/** What is known so far of a record that may have been there before the judgment. */
+interface EarlierRecord {
+  record?: Judgment;
+  failure?: CovoteError;
+}
+
 export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Judge {
   const { bus, actors, records, meta, clock, log, metrics, sums, tracer = null } = deps;
   const running = new Map<string, Running>();
   const byRunId = new Map<string, Running>();
   const inFlight = { hi: 0, lo: 0 };
   metrics.limit(options.maxInFlight);
+  const repeats = createRepeats(clock);
   let draining = false;
   let started = 0;
 
@@ -113,7 +122,12 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
     );
   });
 
-  const start = (request: JudgeRequest, digest: string, queuedMs: number): Running => {
+  /** `lookBeside`: whether it was judged before is not known yet; a record that is found is the answer. */
+  const start = (
+    request: JudgeRequest,
+    digest: string,
+    { queuedMs, lookBeside }: { queuedMs: number; lookBeside: boolean },
+  ): Running => {
     const acceptedAtMs = clock.now();
     const startedAt = clock.monotonic();
     const watchers = new Set<(vote: VoteRecord) => void>();
@@ -160,9 +174,15 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
       }),
       { supervision: { on: "stop" }, mailboxCapacity: mailboxCapacity(request.votes, texts.length) },
     );
+    const look = lookBeside ? lookFor(request.id, runId, actor) : null;
     const finish = async (): Promise<Judgment> => {
       try {
         const { result, end } = await outcome.promise;
+        if (look?.failure !== undefined) throw look.failure;
+        if (look?.record !== undefined) {
+          refuseOther(request.id, digest, look.record.requestDigest);
+          return look.record;
+        }
         const latencyMs = clock.monotonic() - startedAt;
         const judgment = toJudgment(request, result, { digest, acceptedAtMs, latencyMs }, layout);
         const lengths = layout === null ? texts.map((text) => text.length) : null;
@@ -204,6 +224,27 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
     byRunId.set(runId, entry);
     count(request.priority, 1);
     return entry;
+  };
+
+  /** Looks for a record while the judgment runs, and ends the judgment when there is one or nobody can tell. */
+  const lookFor = (id: string, runId: string, actor: ActorRef<JudgmentMessage>): EarlierRecord => {
+    const look: EarlierRecord = {};
+    const end = (): void => {
+      if (byRunId.has(runId)) actor.offer({ t: "cancel", reason: "cancelled" });
+    };
+    findRecord(id).then(
+      (kept) => {
+        if (kept === null) return;
+        repeats.seen();
+        look.record = kept;
+        end();
+      },
+      (cause: unknown) => {
+        look.failure = CovoteError.from(cause);
+        end();
+      },
+    );
+    return look;
   };
 
   const count = (priority: JudgeRequest["priority"], change: 1 | -1): void => {
@@ -251,11 +292,13 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
     }
   };
 
+  const isFull = (priority: JudgeRequest["priority"]): boolean => inFlight[priority] >= options.maxInFlight;
+
   const refuseNow = (priority: JudgeRequest["priority"]): void => {
     if (draining) {
       throw new CovoteError("unavailable", "the aggregator is shutting down", { retryAfterMs: 1000 });
     }
-    if (inFlight[priority] >= options.maxInFlight) {
+    if (isFull(priority)) {
       metrics.refused();
       throw new CovoteError("overloaded", `${inFlight[priority]} judgments are in flight; retry later`, {
         retryAfterMs: 500,
@@ -267,24 +310,29 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
     judge: async (request, { signal, queuedMs = 0 }) => {
       const askedAt = clock.monotonic();
       const digest = digestOf(request);
-      for (let looked = request.freshId; ; ) {
+      let looked = request.freshId;
+      for (;;) {
         const known = running.get(request.id);
         if (known !== undefined) {
           refuseOther(request.id, digest, known.digest);
           if (!known.cancelled) return attach(known, signal);
           await unlessLeft(known.done.catch(ignoreEnd), signal);
         } else if (looked) break;
+        // What is refused as new may have an answer already.
+        else if (!repeats.likely() && !draining && !isFull(request.priority)) break;
         else {
           looked = true;
           const kept = await findRecord(request.id);
           if (kept !== null) {
+            repeats.seen();
             refuseOther(request.id, digest, kept.requestDigest);
             return kept;
           }
         }
       }
       refuseNow(request.priority);
-      return attach(start(request, digest, queuedMs + clock.monotonic() - askedAt), signal);
+      const waitedMs = queuedMs + clock.monotonic() - askedAt;
+      return attach(start(request, digest, { queuedMs: waitedMs, lookBeside: !looked }), signal);
     },
     watch: async (judgmentId, onVote, signal) => {
       const judgment = running.get(judgmentId);

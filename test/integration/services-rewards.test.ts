@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { GenerativeEngine } from "../../lib/engine/engine.js";
 import { createSimulatedScalarEngine } from "../../lib/engine/simulated-scalar.js";
 import { NullReason } from "../../lib/wire/gen/covote/v1/common.js";
 import { startNats, type TestNats } from "../support/nats.js";
@@ -138,9 +139,27 @@ describe("idempotence", () => {
     engine.release();
     const [first, second] = await Promise.all(running);
     expect(second).toEqual(first);
+    expect(engine.started).toBe(4);
     const later = await score(cluster, request);
     expect(later).toEqual(first);
-    expect(engine.started).toBe(4);
+  });
+
+  test("once a request came again, those that were judged before ask no judge", async () => {
+    const asked: string[] = [];
+    const inner = votingEngine({ noise: 2 });
+    const engine: GenerativeEngine = {
+      ...inner,
+      generate: (request, options) => {
+        asked.push(request.id);
+        return inner.generate(request, options);
+      },
+    };
+    await using cluster = await openRewardCluster({ nats, engines: [engine] });
+    const requests = ["first", "second", "third"].map((requestId) => scoreRequest({ requestId }));
+    const answers = await Promise.all(requests.map((request) => score(cluster, request)));
+    for (const [i, request] of requests.entries()) expect(await score(cluster, request)).toEqual(answers[i]);
+    const askedFor = (name: string): number => asked.filter((id) => id.startsWith(name)).length;
+    expect([askedFor("second"), askedFor("third")]).toEqual([4, 4]);
   });
 
   test("another question under the same id is refused, while it runs and afterwards", async () => {
