@@ -53,8 +53,9 @@ spct-full: setup ## The same with three seeds, ablations, baselines and policies
 	@$(COVOTE) spct study --seeds 1,2,3 --ablations --baselines --split --policies $(ARGS)
 
 .PHONY: observability
-observability: packages build ## Write docs/metrics.md from the code
+observability: packages build ## Write docs/metrics.md and the Grafana dashboards from the code
 	@node dist/deploy/metrics/main.js > docs/metrics.md
+	@node dist/deploy/grafana/main.js deploy/grafana/dashboards
 
 .PHONY: fmt
 fmt: packages ## Format sources and contract

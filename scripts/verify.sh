@@ -44,6 +44,10 @@ metrics_document() {
   node dist/deploy/metrics/main.js >"$work/metrics.md" && diff "$work/metrics.md" docs/metrics.md
 }
 
+dashboards() {
+  node dist/deploy/grafana/main.js "$work/dashboards" && diff -r "$work/dashboards" deploy/grafana/dashboards
+}
+
 step "types" "see above" "$bin/tsc" -p . --noEmit
 step "lint and format" "make fmt, then see above" "$bin/biome" ci --colors=off --error-on-warnings --diagnostic-level=warn --max-diagnostics=20 .
 step "contract: lint" "see above" "$bin/buf" lint
@@ -52,6 +56,7 @@ step "contract: compatible with main" "add fields and methods; never change or r
 step "generated code in lib/wire/gen" "npx buf generate, and commit the result" generated
 step "kernels.wasm" "npm run build:kernels, and commit the result" kernels
 step "docs/metrics.md" "make observability, and commit the result" metrics_document
+step "dashboards in deploy/grafana" "make observability, and commit the result" dashboards
 step "layers" "see above" "$bin/vitest" run dist/test/architecture --reporter=dot
 
 exit "$failed"
