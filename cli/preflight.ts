@@ -8,7 +8,8 @@ import { findNatsServer, natsServerMissing } from "../lib/bus/nats-server.js";
 import { createRandom } from "../lib/core/random.js";
 import type { CovoteConfig } from "../lib/host/covote-config.js";
 import { cannotListen, type ListenAddress, parseListenAddress } from "../lib/host/listen.js";
-import { type CheckpointRole, openConfiguredCheckpoint } from "../lib/runtime/checkpoints.js";
+import type { CheckpointRole } from "../lib/runtime/checkpoints.js";
+import { checkEngine } from "../lib/runtime/engines.js";
 import { natsAccess } from "../lib/runtime/nats-settings.js";
 
 export interface PreflightOptions {
@@ -22,7 +23,7 @@ export interface PreflightOptions {
 }
 
 export async function preflight(config: CovoteConfig, options: PreflightOptions): Promise<void> {
-  for (const role of options.roles) await openConfiguredCheckpoint(config, role);
+  for (const role of options.roles) await checkEngine(config, role, options.env);
   await checkNats(config, options.env);
   if (options.listen === "none") return;
   await checkFree("grpc.address", parseListenAddress("grpc.address", config.grpc.address));

@@ -25,6 +25,7 @@ export interface ClusterOptions {
   natsUrl: string;
   clock: Clock;
   log: Logger;
+  env: Readonly<Record<string, string | undefined>>;
 }
 
 export async function openOneProcessCluster({
@@ -32,6 +33,7 @@ export async function openOneProcessCluster({
   natsUrl,
   clock,
   log,
+  env,
 }: ClusterOptions): Promise<Cluster> {
   const metrics = createMetrics({ service: "covote", process: true });
   const { drainTimeoutMs } = config.cluster;
@@ -45,7 +47,7 @@ export async function openOneProcessCluster({
   };
 
   const host = watch(createHost({ name: "covote", log, clock, drainTimeoutMs, metrics }));
-  const runtime = createRuntime({ host, config, clock, natsUrl });
+  const runtime = createRuntime({ host, config, clock, natsUrl, env });
   const roles = rolesOf(config);
   if (roles.includes("meta-rm")) mountMetaRm(runtime);
   for (let n = 1; n <= config.grm.workers; n++) mountGrmWorker(runtime, { name: `grm-worker-${n}` });
@@ -69,7 +71,7 @@ export async function openOneProcessCluster({
     const name = "grpo-learner";
     const ports = { ...config, metrics: { ...config.metrics, port: 0 } };
     learner = watch(createHost({ name, log, clock, drainTimeoutMs, metrics: metrics.forService(name) }));
-    const learning = createRuntime({ host: learner, config: ports, clock, natsUrl });
+    const learning = createRuntime({ host: learner, config: ports, clock, natsUrl, env });
     const finished = deferred<LedgerBalance>();
     finished.promise.catch(() => undefined);
     mountGrpoLearner(learning, {

@@ -9,6 +9,7 @@ import { systemClock } from "../../lib/core/clock.js";
 import { CovoteError, invalid } from "../../lib/core/errors.js";
 import type { CovoteConfig } from "../../lib/host/covote-config.js";
 import { type CheckpointRole, checkpointFolder } from "../../lib/runtime/checkpoints.js";
+import { engineOf } from "../../lib/runtime/engines.js";
 import { openBaselineFolder } from "../baselines/folder.js";
 import { baselineVersion, openBaselineJudge } from "../baselines/judge.js";
 import { compileFlags, withConfig } from "../options.js";
@@ -150,6 +151,8 @@ function judgeName(config: CovoteConfig, address: string | undefined): string {
 
 /** Of a checkpoint's weights, so that a model trained anew in the same folder is another judge. */
 function fingerprintOf(config: CovoteConfig, role: CheckpointRole): string {
+  const { engine } = engineOf(config, role);
+  if (engine.kind === "openai") return [...engine.endpoints, engine.model ?? ""].join(",");
   try {
     const weights = readFileSync(join(checkpointFolder(config, role), "model.safetensors"));
     return createHash("sha256").update(weights).digest("hex").slice(0, 16);

@@ -47,7 +47,7 @@ export async function openJudgingCluster(options: JudgingClusterOptions): Promis
     const { drainTimeoutMs } = config.cluster;
     const host = createHost({ name: "covote", log, clock, drainTimeoutMs });
     nats.failed.catch((cause: unknown) => host.fail(cause));
-    const runtime = createRuntime({ host, config, clock, natsUrl: nats.url });
+    const runtime = createRuntime({ host, config, clock, natsUrl: nats.url, env });
     mountMetaRm(runtime, engines && { openEngine: engines.metaRm });
     for (let n = 1; n <= config.grm.workers; n++) {
       mountGrmWorker(runtime, {

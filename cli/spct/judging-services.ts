@@ -55,7 +55,7 @@ export async function openJudgingServices(options: JudgingServicesOptions): Prom
     stops.push(() => nats.stop());
     const host = createHost({ name: "covote", log, clock, drainTimeoutMs: config.cluster.drainTimeoutMs });
     stops.push(async () => void (await host.stop("the command has ended")));
-    const runtime = createRuntime({ host, config, clock, natsUrl: nats.url });
+    const runtime = createRuntime({ host, config, clock, natsUrl: nats.url, env });
     for (let n = 1; n <= config.grm.workers; n++) {
       mountGrmWorker(runtime, { name: `grm-worker-${n}`, ...(openEngine && { openEngine }) });
     }

@@ -12,6 +12,8 @@ import { grammars } from "../../lib/grm/grammar.js";
 import type { CovoteConfig } from "../../lib/host/covote-config.js";
 import { shippedCheckpoint } from "../../lib/host/shipped.js";
 import { openConfiguredCheckpoint, someOf, unknownWords } from "../../lib/runtime/checkpoints.js";
+import { engineOf } from "../../lib/runtime/engines.js";
+import { checkLearnable } from "../../services/grpo-learner/learnable.js";
 import { panelRoomOf } from "../../services/grpo-learner/panel-room.js";
 import { openRejective } from "../../services/grpo-learner/rejective.js";
 import { openRunPrompts } from "../../services/grpo-learner/run-prompts.js";
@@ -115,6 +117,7 @@ async function checkRun(config: CovoteConfig, flags: RunFlags, env: Env): Promis
   // A learner joins the services later, with a metrics port of its own.
   const processes = flags.processes === true ? 4 + config.grm.workers : 1;
   await preflight(config, { roles: rolesOf(config), listen: "configured", processes, env });
+  checkLearnable(config);
   const grammar = grammars[config.grm.grammar];
   const { role, prompts } = config.training;
   const isPanels = role === "grm" && prompts !== shippedCheckpoint;
@@ -127,6 +130,8 @@ async function checkRun(config: CovoteConfig, flags: RunFlags, env: Env): Promis
 async function checkWorld(config: CovoteConfig): Promise<void> {
   const words = [...frameWords, ...recipients, ...places, ...requestable, ...cardWords];
   for (const role of rolesOf(config)) {
+    // What servers know, they say themselves.
+    if (engineOf(config, role).engine.kind !== "llama") continue;
     const { path, tokenizer } = await openConfiguredCheckpoint(config, role);
     const missing = unknownWords(tokenizer, words);
     if (missing.length === 0) continue;

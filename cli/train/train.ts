@@ -60,7 +60,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   display.begin("preparing", "starting nats-server and services");
   const nats = await openClusterNats({ config, dataDir: folder.file("nats"), env: options.env, clock, log });
   try {
-    const clusterOptions = { config, natsUrl: nats.url, clock, log };
+    const clusterOptions = { config, natsUrl: nats.url, clock, log, env: options.env };
     const cluster = options.processes
       ? await openProcessCluster({ ...clusterOptions, dir: folder.path })
       : await openOneProcessCluster(clusterOptions);

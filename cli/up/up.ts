@@ -53,7 +53,7 @@ export async function up(options: UpOptions): Promise<void> {
   try {
     const nats = await openClusterNats({ config, dataDir: join(dir, "nats"), env: options.env, clock, log });
     try {
-      const clusterOptions = { config, natsUrl: nats.url, clock, log };
+      const clusterOptions = { config, natsUrl: nats.url, clock, log, env: options.env };
       const cluster = options.processes
         ? await openProcessCluster({ ...clusterOptions, dir })
         : await openOneProcessCluster(clusterOptions);

@@ -12,6 +12,7 @@ import { createMetrics, type MetricInfo, type Metrics } from "../../lib/host/met
 import { tracingMetrics } from "../../lib/host/tracing-metrics.js";
 import { actorMetrics } from "../../lib/runtime/actor-metrics.js";
 import { busMetrics } from "../../lib/runtime/bus-metrics.js";
+import { poolMeter, watchEndpoints } from "../../lib/runtime/endpoint-metrics.js";
 import { engineMetrics } from "../../lib/runtime/engine-metrics.js";
 import { modelMetrics } from "../../lib/runtime/model-metrics.js";
 import { processMetrics } from "../../lib/runtime/process-metrics.js";
@@ -53,6 +54,14 @@ export function declaredMetrics(): MetricGroup[] {
     group("Sampling", "policy-sampler", (metrics) => samplerMetrics(metrics)),
     group("Engines", "policy-sampler, grm-worker, meta-rm", (metrics) =>
       engineMetrics(metrics, "grm", { stats: () => idle }),
+    ),
+    group(
+      "Engine endpoints",
+      "policy-sampler, grm-worker, meta-rm, on servers (`engine.kind: openai`)",
+      (metrics) => {
+        poolMeter(metrics);
+        watchEndpoints(metrics, { endpoints: () => [] });
+      },
     ),
     group("Model versions", "policy-sampler, grm-worker, meta-rm", (metrics) =>
       modelMetrics(metrics, clock, "grm", 0),

@@ -21,15 +21,21 @@ export interface GenerateRequest {
   opening?: string;
   /** Words, each one token of the model, that end the answer as its own end does; they stay in the text. */
   stop?: readonly string[];
+  /** When the answer is of no use any more, in milliseconds since the epoch. Default: as long as the engine waits. */
+  deadlineAtMs?: number;
 }
 
 export interface Generation {
   text: string;
+  /** Empty where a server does not tell; see `untrainable`. */
   promptIds: Uint32Array;
-  /** Sampled token ids, stop token included when one ended the text. */
+  /** Sampled token ids, stop token included when one ended the text; empty where a server does not tell. */
   tokenIds: Uint32Array;
-  /** Natural logarithms, under the distribution that was sampled from (temperature applied). */
+  /** Natural logarithms, under the distribution that was sampled from (temperature applied); empty likewise. */
   logprobs: Float32Array;
+  /** Tokens of the prompt and of the completion, also where their ids are not told. */
+  promptTokens: number;
+  completionTokens: number;
   finish: "stop" | "length";
   /** Prompt tokens whose keys and values came from the prefix cache. */
   cachedTokens: number;
@@ -66,16 +72,24 @@ export type Died = Promise<Error>;
 
 export interface GenerativeEngine {
   generate(request: GenerateRequest, options: { signal?: AbortSignal }): Promise<Generation>;
-  /** Serves these weights to every request accepted from now on; a failure leaves the old ones serving. */
-  load(weights: ServedWeights): Promise<void>;
+  /**
+   * Serves these weights to every request accepted from now on; a failure leaves the old ones serving. Absent where
+   * somebody else decides which weights are served.
+   */
+  load?(weights: ServedWeights): Promise<void>;
   version(): { number: number; version: string };
   stats(): EngineStats;
-  /** Requests the engine runs side by side; more are queued inside. */
+  /** Requests the engine runs side by side; more are queued inside. May change: servers come and go. */
   readonly slots: number;
   /** Longest prompt plus completion, in tokens. */
   readonly maxPositions: number;
-  /** Tokens of a prompt; throws `invalid_argument` when the text has words that the model does not know. */
-  countTokens(messages: readonly ChatMessage[]): number;
+  /** Why its answers are no data to train on: token ids or log-probabilities are missing. Absent: they are not. */
+  readonly untrainable?: string;
+  /**
+   * Tokens of a prompt, or where only a server knows them and a guess will do, a guess that is not too high; throws
+   * `invalid_argument` when the text has words that the model does not know.
+   */
+  countTokens(messages: readonly ChatMessage[]): number | Promise<number>;
   readonly died?: Died;
   close(): Promise<void>;
 }
@@ -87,7 +101,8 @@ export interface ScalarEngine {
     conversations: readonly (readonly ChatMessage[])[],
     options: { signal?: AbortSignal },
   ): Promise<(number | Error)[]>;
-  load(weights: ServedWeights): Promise<void>;
+  /** As of a generative engine. */
+  load?(weights: ServedWeights): Promise<void>;
   version(): { number: number; version: string };
   stats(): EngineStats;
   readonly died?: Died;

@@ -47,6 +47,8 @@ export async function openLlamaEngine(options: LlamaEngineOptions): Promise<Gene
         promptIds: Uint32Array.from(prompt),
         tokenIds: sample.tokens,
         logprobs: sample.logprobs,
+        promptTokens: prompt.length,
+        completionTokens: sample.tokens.length,
         finish: sample.finish,
         cachedTokens: sample.cachedTokens,
         version: sample.version,

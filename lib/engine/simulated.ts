@@ -10,7 +10,7 @@ import { type Clock, systemClock } from "../core/clock.js";
 import { CovoteError, invalid } from "../core/errors.js";
 import { uniformAt } from "../core/random.js";
 import type { ChatMessage } from "../grm/chat.js";
-import type { EngineStats, GenerateRequest, Generation, GenerativeEngine } from "./engine.js";
+import type { EngineStats, GenerateRequest, Generation, GenerativeEngine, ServedWeights } from "./engine.js";
 import {
   type Fate,
   fateOf,
@@ -55,6 +55,8 @@ export interface SimulatedStats extends EngineStats {
 }
 
 export interface SimulatedEngine extends GenerativeEngine {
+  load(weights: ServedWeights): Promise<void>;
+  countTokens(messages: readonly ChatMessage[]): number;
   stats(): SimulatedStats;
   /** Dies as if its process had been killed: every request fails as `unavailable` until `revive`. */
   kill(): void;
@@ -142,6 +144,8 @@ export function createSimulatedEngine(options: SimulatedEngineOptions): Simulate
       promptIds,
       tokenIds,
       logprobs: new Float32Array(tokenIds.length),
+      promptTokens: promptIds.length,
+      completionTokens: tokenIds.length,
       finish,
       cachedTokens,
       version,

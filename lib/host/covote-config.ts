@@ -7,6 +7,12 @@
 import { z } from "zod";
 import { lowestTemperature } from "../grm/limits.js";
 import { type ConfigSources, compileConfig } from "./config.js";
+import {
+  type EngineConfig,
+  engineContradictions,
+  generativeEngineSection,
+  scalarEngineSection,
+} from "./engine-config.js";
 import { grpcContradictions, grpcSection } from "./grpc-config.js";
 import { natsContradictions, natsSection } from "./nats-config.js";
 import { scalingContradictions, scalingSection } from "./scaling-config.js";
@@ -67,7 +73,13 @@ const log = z.strictObject({
 
 const policy = z.strictObject({
   checkpoint: checkpoint("policy"),
-  slots: z.int().min(1).max(1024).default(64).describe("Responses that a sampler generates side by side."),
+  engine: generativeEngineSection.prefault({}),
+  slots: z
+    .int()
+    .min(1)
+    .max(1024)
+    .default(64)
+    .describe("Responses that a sampler generates side by side on the small Llama."),
   temperature: z
     .number()
     .min(lowestTemperature)
@@ -84,11 +96,17 @@ const policy = z.strictObject({
 
 const grm = z.strictObject({
   checkpoint: checkpoint("generative reward model"),
+  engine: generativeEngineSection.prefault({}),
   grammar: z
     .enum(["postcards", "postcards-critique", "deepseek-grm"])
     .default("postcards")
     .describe("Format of the model's judgments, for prompts and for parsing."),
-  slots: z.int().min(1).max(1024).default(64).describe("Votes that one worker generates side by side."),
+  slots: z
+    .int()
+    .min(1)
+    .max(1024)
+    .default(64)
+    .describe("Votes that one worker generates side by side on the small Llama."),
   maxTokens: z
     .int()
     .min(1)
@@ -101,6 +119,7 @@ const grm = z.strictObject({
 
 const metaRm = z.strictObject({
   checkpoint: checkpoint("meta reward model"),
+  engine: scalarEngineSection.prefault({}),
   keep: z
     .int()
     .min(0)
@@ -208,20 +227,25 @@ export function metaKeepOf(config: Pick<CovoteConfig, "judging" | "metaRm">): nu
 interface Crossing {
   nats: Parameters<typeof natsContradictions>[0];
   grpc: Parameters<typeof grpcContradictions>[0];
-  metaRm: { keep: number | null };
+  policy: { engine: EngineConfig };
+  grm: { engine: EngineConfig };
+  metaRm: { keep: number | null; engine: EngineConfig };
   judging: { votes: number; temperature: number };
   training: Parameters<typeof trainingContradictions>[0];
   scaling: Parameters<typeof scalingContradictions>[0];
 }
 
 /** Values that are possible alone and impossible together. */
-function contradictions(crossing: Crossing): [path: string, problem: string][] {
-  const { nats, grpc, metaRm, judging, training, scaling } = crossing;
+function contradictions(config: Crossing): [path: string, problem: string][] {
+  const { nats, grpc, policy, grm, metaRm, judging, training, scaling } = config;
   const found = [
     ...natsContradictions(nats),
     ...grpcContradictions(grpc),
     ...trainingContradictions(training),
     ...scalingContradictions(scaling),
+    ...engineContradictions("policy.engine", policy.engine),
+    ...engineContradictions("grm.engine", grm.engine),
+    ...engineContradictions("metaRm.engine", metaRm.engine),
   ];
   const { votes, temperature } = judging;
   if (temperature > 0 && temperature < lowestTemperature) {

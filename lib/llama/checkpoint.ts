@@ -41,27 +41,31 @@ export interface SaveOptions {
   metadata?: Readonly<Record<string, string>>;
 }
 
-/** Reads and checks a whole folder. */
-export async function openCheckpoint(dir: string): Promise<Checkpoint> {
-  const at = (name: string): string => join(dir, name);
-  const shape = parseConfigJson(await readJson(at("config.json")), at("config.json"));
-  const tokenizerJson = await readJson(at("tokenizer.json"));
-  const tokenizerConfig = await readJson(at("tokenizer_config.json"));
-  const template = await readOptional(at("chat_template.jinja"));
-  const tokenCount = checkTokenizer({ tokenizerJson, tokenizerConfig }, shape, dir);
-  const config = tokenCount === shape.vocabSize ? shape : { ...shape, tokenCount };
-  const bytes = await read(at("model.safetensors"));
-  const { weights, metadata } = decodeWeights(config, bytes, at("model.safetensors"));
+/** Reads the part of a folder that turns text into tokens; what else is there, or is not, does not matter. */
+export async function openTokenizerFiles(dir: string): Promise<TokenizerFiles> {
+  const tokenizerJson = await readJson(join(dir, "tokenizer.json"));
+  const tokenizerConfig = await readJson(join(dir, "tokenizer_config.json"));
+  const template = await readOptional(join(dir, "chat_template.jinja"));
   const inConfig = tokenizerConfig.chat_template;
   return {
-    config,
-    weights,
     tokenizerJson,
     tokenizerConfig,
     // transformers, too, prefers the file.
     chatTemplate: template?.toString("utf8") ?? (typeof inConfig === "string" ? inConfig : null),
-    metadata,
   };
+}
+
+/** Reads and checks a whole folder. */
+export async function openCheckpoint(dir: string): Promise<Checkpoint> {
+  const at = (name: string): string => join(dir, name);
+  const shape = parseConfigJson(await readJson(at("config.json")), at("config.json"));
+  const files = await openTokenizerFiles(dir);
+  const { tokenizerJson, tokenizerConfig } = files;
+  const tokenCount = checkTokenizer({ tokenizerJson, tokenizerConfig }, shape, dir);
+  const config = tokenCount === shape.vocabSize ? shape : { ...shape, tokenCount };
+  const bytes = await read(at("model.safetensors"));
+  const { weights, metadata } = decodeWeights(config, bytes, at("model.safetensors"));
+  return { ...files, config, weights, metadata };
 }
 
 /** Writes the folder `dir`, replacing a former one. Missing parents are made. */

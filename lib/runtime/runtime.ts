@@ -17,6 +17,7 @@ import { newId } from "../core/ids.js";
 import { packageVersion } from "../core/package-root.js";
 import { createRandom, type Random, seedFrom } from "../core/random.js";
 import type { Tracer } from "../core/tracer.js";
+import type { GenerativeEngine, ScalarEngine } from "../engine/engine.js";
 import { type Grammar, grammars } from "../grm/grammar.js";
 import type { CovoteConfig } from "../host/covote-config.js";
 import { createGrpcServer, type GrpcService } from "../host/grpc.js";
@@ -27,6 +28,7 @@ import { formatAddress, parseListenAddress } from "../host/listen.js";
 import { busMetrics } from "./bus-metrics.js";
 import { type CheckpointRole, openConfiguredCheckpoint } from "./checkpoints.js";
 import { clusterApi } from "./cluster-api.js";
+import { type GenerativeRole, openConfiguredEngine, openConfiguredScorer } from "./engines.js";
 import type { LoadOptions } from "./load-reports.js";
 import { busSettings } from "./nats-settings.js";
 import { processMetrics } from "./process-metrics.js";
@@ -46,6 +48,10 @@ export interface Runtime {
   tracer(): Tracer | null;
   /** Folder of the configured checkpoint of a role, checked; rejects with the setting and what is wrong. */
   checkpoint(role: CheckpointRole): Promise<string>;
+  /** The configured engine of a role, for a service of this name; rejects likewise. */
+  engine(role: GenerativeRole, service: string): Promise<GenerativeEngine>;
+  /** The configured engine of the meta reward model. */
+  scorer(service: string): Promise<ScalarEngine>;
   /**
    * Registers a service; what `start` returns is served over gRPC and stopped in its turn. Meanwhile it answers
    * `$SRV.PING|INFO|STATS` under its name, endpoints that `start` adds included.
@@ -69,9 +75,11 @@ export interface RuntimeOptions {
   clock: Clock;
   /** Where NATS is; the configuration's `nats.url`, or the server that was started for this run. */
   natsUrl: string;
+  /** Where the API keys of engines are. */
+  env: Readonly<Record<string, string | undefined>>;
 }
 
-export function createRuntime({ host, config, clock, natsUrl }: RuntimeOptions): Runtime {
+export function createRuntime({ host, config, clock, natsUrl, env }: RuntimeOptions): Runtime {
   const random = createRandom(seedFrom(config.run.seed, host.id));
   const apis: GrpcService[] = [];
   let bus: Bus | null = null;
@@ -181,6 +189,8 @@ export function createRuntime({ host, config, clock, natsUrl }: RuntimeOptions):
     },
     tracer: () => tracer,
     checkpoint: async (role) => (await openConfiguredCheckpoint(config, role)).path,
+    engine: (role, service) => openConfiguredEngine({ config, clock, host, random, env }, role, service),
+    scorer: (service) => openConfiguredScorer({ config, clock, host, random, env }, service),
     mount: (name, start) =>
       host.stage(name, async () => {
         const answering = createService(runtime.bus(), clock, {

@@ -57,7 +57,7 @@ async function serve({ name, args, env }: ServiceProcess, mount: MountService): 
     drainTimeoutMs: config.cluster.drainTimeoutMs,
     metrics: createMetrics({ service: name, process: true }),
   });
-  const runtime = createRuntime({ host, config, clock, natsUrl: config.nats.url });
+  const runtime = createRuntime({ host, config, clock, natsUrl: config.nats.url, env });
   const work = mount(runtime);
   let finished = work === undefined;
   work?.finished.then(

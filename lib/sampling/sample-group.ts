@@ -116,9 +116,9 @@ function costOf(generations: readonly Generation[]): Cost {
   const sum = (of: (g: Generation) => number): number => generations.reduce((total, g) => total + of(g), 0);
   return {
     votes: 0,
-    promptTokens: sum((g) => g.promptIds.length),
+    promptTokens: sum((g) => g.promptTokens),
     cachedTokens: sum((g) => g.cachedTokens),
-    completionTokens: sum((g) => g.tokenIds.length),
+    completionTokens: sum((g) => g.completionTokens),
     engineMs: sum((g) => g.engineMs),
   };
 }

@@ -54,9 +54,15 @@ export interface Sampling {
   announced(version: RunVersion): void;
   /** Puts the weights into the engine. */
   load(model: ModelLoad): Promise<void>;
-  /** Starts to pull prompts. */
+  /** Starts to pull prompts, if the engine can serve a learner; others are left to those that can. */
   start(): void;
   drain(deadline: Deadline): Promise<void>;
+}
+
+/** Why a learner cannot use what this engine samples; null: it can. */
+export function unfitForTraining({ load, untrainable }: GenerativeEngine): string | null {
+  if (untrainable !== undefined) return untrainable;
+  return load === undefined ? "it does not take up new weights" : null;
 }
 
 /** Versions whose groups may still be in the engine. */
@@ -139,11 +145,16 @@ export function createSampling(
   return {
     announced: serving.announced,
     load: async (model) => {
+      const problem = unfitForTraining(engine);
+      if (engine.load === undefined || problem !== null) {
+        throw new CovoteError("failed_precondition", `the engine cannot serve a learner: ${problem}`);
+      }
       remember(model.version, model);
       await engine.load(model);
       serving.now(model);
     },
     start: () => {
+      if (unfitForTraining(engine) !== null) return;
       loop = bus.work("prompts", { concurrency, subjectToken: role }, handle);
     },
     drain: async (deadline) => loop?.drain(deadline.remainingMs()),

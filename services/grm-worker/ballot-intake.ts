@@ -23,8 +23,8 @@ export interface BallotIntakeOptions {
   bus: Bus;
   clock: Clock;
   log: Logger;
-  /** Votes that the engine runs side by side. */
-  slots: number;
+  /** Votes that the engine runs side by side, now. */
+  slots: () => number;
   /** Votes that a ballot is expected to carry. */
   votesPerBallot: number;
   handle: (item: WorkItem) => Promise<void>;
@@ -47,11 +47,12 @@ export function openBallotIntake(options: BallotIntakeOptions): BallotIntake {
   let stopped = false;
 
   const ballotsFor = (room: number): number => Math.ceil(Math.max(0, room) / Math.max(1, votesPerBallot));
-  const open = (): WorkLoop => bus.work("ballots", { concurrency: probing ? 1 : ballotsFor(slots) }, handle);
+  const open = (): WorkLoop =>
+    bus.work("ballots", { concurrency: probing ? 1 : ballotsFor(slots()) }, handle);
   let loop = open();
   const makeRoom = (): void => {
     if (pausing !== null || probing || stopped) return;
-    loop.resize(Math.max(1, loop.inFlight() + ballotsFor(slots - votes)));
+    loop.resize(Math.max(1, loop.inFlight() + ballotsFor(slots() - votes)));
   };
 
   return {

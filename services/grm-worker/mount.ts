@@ -1,6 +1,5 @@
 /** The grm-worker as part of a covote process. */
 import type { GenerativeEngine } from "../../lib/engine/engine.js";
-import { openLlamaEngine } from "../../lib/engine/llama.js";
 import type { Runtime } from "../../lib/runtime/runtime.js";
 import { startGrmWorker } from "./service.js";
 
@@ -9,15 +8,13 @@ export const serviceName = "grm-worker";
 export interface GrmWorkerMount {
   /** Distinguishes the workers of one process; on the votes as their author. */
   name: string;
-  /** Default: the configured checkpoint on the embedded engine. */
+  /** Default: the configured one. */
   openEngine?: () => Promise<GenerativeEngine>;
 }
 
 export function mountGrmWorker(runtime: Runtime, options: GrmWorkerMount): void {
   const { config, grammar, clock, host } = runtime;
-  const openEngine =
-    options.openEngine ??
-    (async () => openLlamaEngine({ checkpoint: await runtime.checkpoint("grm"), slots: config.grm.slots }));
+  const openEngine = options.openEngine ?? (() => runtime.engine("grm", options.name));
   runtime.mount(options.name, async () => {
     const engine = await openEngine();
     void engine.died?.then(host.fail);
@@ -31,8 +28,8 @@ export function mountGrmWorker(runtime: Runtime, options: GrmWorkerMount): void 
         name: `${host.id}-${options.name}`,
         votesPerBallot: config.judging.votesPerBallot,
         maxTokens: config.grm.maxTokens,
-        groups: Math.ceil(config.grm.slots / config.training.groupSize) + 1,
         load: runtime.load,
+        groups: Math.ceil(engine.slots / config.training.groupSize) + 1,
       },
     );
     return {

@@ -161,6 +161,7 @@ export function createPrinciplesSource(deps: PrinciplesDependencies): Principles
             seed: seedFrom("principles", key, attempt),
             opening: split.opening,
             stop: split.stop,
+            deadlineAtMs,
           },
           { signal: late.signal },
         );
@@ -169,7 +170,7 @@ export function createPrinciplesSource(deps: PrinciplesDependencies): Principles
         if (generation.finish === "length") continue;
         const text = split.read(opened(split.opening, generation.text));
         if (text === null) continue;
-        const tokens = generation.tokenIds.length;
+        const tokens = generation.completionTokens;
         return { principles: { t: "given", text, key, tokens, version }, cost };
       }
       return none("unreadable", cost);
@@ -224,9 +225,9 @@ function none(reason: MissReason, cost: DrawCost | null): TakenPrinciples {
 }
 
 function addCost(cost: DrawCost, generation: Generation): void {
-  cost.promptTokens += generation.promptIds.length;
+  cost.promptTokens += generation.promptTokens;
   cost.cachedTokens += generation.cachedTokens;
-  cost.completionTokens += generation.tokenIds.length;
+  cost.completionTokens += generation.completionTokens;
   cost.engineMs += generation.engineMs;
 }
 

@@ -110,16 +110,19 @@ export async function startGrmWorker(
     { bus, engine, clock, log, meter: meter.sampling, tracer },
     { role: "grm", name: options.name, concurrency: options.groups },
   );
-  const weights = await followModel(bus, {
-    role: "grm",
-    clock,
-    log,
-    announced: (version) => {
-      model.announced(version);
-      sampling.announced(version);
-    },
-    load: (weights) => model.exchange(weights, () => sampling.load(weights)),
-  });
+  const weights =
+    engine.load === undefined
+      ? null
+      : await followModel(bus, {
+          role: "grm",
+          clock,
+          log,
+          announced: (version) => {
+            model.announced(version);
+            sampling.announced(version);
+          },
+          load: (weights) => model.exchange(weights, () => sampling.load(weights)),
+        });
 
   /** Votes of one ballot on their way to its aggregator. */
   const openReport = (ballot: Ballot) => {
@@ -236,7 +239,7 @@ export async function startGrmWorker(
     };
     let prompt: BallotPrompt;
     try {
-      prompt = ballotPrompt(voter, ballot, (ballot.query?.messages ?? []).filter(isChatMessage));
+      prompt = await ballotPrompt(voter, ballot, (ballot.query?.messages ?? []).filter(isChatMessage));
     } catch (thrown) {
       refuse(CovoteError.from(thrown));
       meter.ballotEnded("refused");
@@ -265,7 +268,7 @@ export async function startGrmWorker(
 
   const intake = openBallotIntake({
     ...{ bus, clock, log, handle },
-    slots: engine.slots,
+    slots: () => engine.slots,
     votesPerBallot: options.votesPerBallot,
     available: meter.engineAvailable,
   });
@@ -281,7 +284,7 @@ export async function startGrmWorker(
     stop: async (deadline) => {
       load.stop();
       await Promise.all([intake.drain(deadline), sampling.drain(deadline)]);
-      weights.close();
+      weights?.close();
       cancels.close();
     },
   };

@@ -5,6 +5,7 @@
 import { CovoteError } from "../../lib/core/errors.js";
 import { type NullReason, nullReasonOfError } from "../../lib/core/null-reason.js";
 import type { GenerateRequest, Generation, GenerativeEngine } from "../../lib/engine/engine.js";
+import { promptField } from "../../lib/engine/server-errors.js";
 import type { ChatMessage } from "../../lib/grm/chat.js";
 import type { Grammar } from "../../lib/grm/grammar.js";
 import { type JudgedInput, type ParseFailureKind, scoresDue } from "../../lib/grm/judgment.js";
@@ -46,17 +47,17 @@ export interface BallotPrompt {
   tooLong: string | null;
 }
 
-export function ballotPrompt(
+export async function ballotPrompt(
   { engine, grammar, ...limits }: Voter,
   ballot: Ballot,
   query: ChatMessage[],
-): BallotPrompt {
+): Promise<BallotPrompt> {
   const panel = ballot.responses.length;
   const input = inputOf(ballot, query);
   const messages = grammar.prompt(input);
   const due = scoresDue(input);
   const maxTokens = Math.min(grammar.maxTokens(panel, due - panel), limits.maxTokens ?? Infinity);
-  const needed = engine.countTokens(messages) + maxTokens;
+  const needed = (await engine.countTokens(messages)) + maxTokens;
   const limit = engine.maxPositions;
   const tooLong =
     needed > limit ? `panel of ${panel} needs ${needed} tokens, the reward model takes ${limit}` : null;
@@ -87,7 +88,9 @@ export async function castVote(
   } catch (thrown) {
     const error = CovoteError.from(thrown);
     if (error.retryable || error.code === "cancelled") throw error;
-    return failed(voter, ballot, ticket, nullReasonOfError[error.code], error.message);
+    const vote = failed(voter, ballot, ticket, nullReasonOfError[error.code], error.message);
+    // Only the server knew how long the prompt is: a smaller panel may fit.
+    return { ...vote, panelTooLong: error.field === promptField };
   }
   return readVote(voter, ballot, prompt, ticket, generation, generation.text);
 }
@@ -105,6 +108,7 @@ export function requestOf(
     maxTokens: prompt.maxTokens,
     temperature: ballot.temperature,
     seed: ticket.seed,
+    deadlineAtMs: ballot.deadlineAtMs,
   };
 }
 
@@ -163,9 +167,9 @@ function emptyVote(
     failure: "",
     cost: {
       votes: 1,
-      promptTokens: generation?.promptIds.length ?? 0,
+      promptTokens: generation?.promptTokens ?? 0,
       cachedTokens: generation?.cachedTokens ?? 0,
-      completionTokens: generation?.tokenIds.length ?? 0,
+      completionTokens: generation?.completionTokens ?? 0,
       engineMs: generation?.engineMs ?? 0,
     },
     panelTooLong: false,

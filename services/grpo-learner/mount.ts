@@ -9,6 +9,7 @@ import type { Runtime } from "../../lib/runtime/runtime.js";
 import { defaultCollapseLimits } from "../../lib/spct/collapse.js";
 import { openLlamaTrainer } from "../../lib/trainer/llama.js";
 import type { Trainer } from "../../lib/trainer/trainer.js";
+import { checkLearnable } from "./learnable.js";
 import { grpo, type LearningMethod, type RejectiveOptions, rejectiveFineTuning } from "./method.js";
 import type { LearnerOptions } from "./options.js";
 import type { PromptSource } from "./prompt-source.js";
@@ -38,6 +39,7 @@ export function mountGrpoLearner(runtime: Runtime, options: GrpoLearnerMount): v
         temperature: samplingOf(config, runtime.grammar).temperature,
       }));
   runtime.mount(serviceName, async () => {
+    checkLearnable(config);
     const rejective = await openRejective(config, runtime.grammar);
     const learnerConfig = learnerOptions(config, runtime.grammar, rejective);
     const trainer = await openTrainer();

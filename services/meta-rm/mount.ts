@@ -1,20 +1,18 @@
 /** The meta RM as part of a covote process. */
 import type { ScalarEngine } from "../../lib/engine/engine.js";
-import { openLlamaScorer } from "../../lib/engine/llama-scorer.js";
 import type { Runtime } from "../../lib/runtime/runtime.js";
 import { startMetaRm } from "./service.js";
 
 export const serviceName = "meta-rm";
 
 export interface MetaRmMount {
-  /** Default: the configured checkpoint on the embedded engine. */
+  /** Default: the configured one. */
   openEngine?: () => Promise<ScalarEngine>;
 }
 
 export function mountMetaRm(runtime: Runtime, options: MetaRmMount = {}): void {
   const { config, grammar, clock, host } = runtime;
-  const openEngine =
-    options.openEngine ?? (async () => openLlamaScorer({ checkpoint: await runtime.checkpoint("meta-rm") }));
+  const openEngine = options.openEngine ?? (() => runtime.scorer(serviceName));
   runtime.mount(serviceName, async (service) => {
     const engine = await openEngine();
     void engine.died?.then(host.fail);

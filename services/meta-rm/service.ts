@@ -53,13 +53,16 @@ export async function startMetaRm(
   const work = { items: 0, itemTokens: 0 };
   engineMetrics(metrics, "meta-rm", engine);
   const model = modelMetrics(metrics, clock, "meta-rm", engine.version().number);
-  const weights = await followModel(bus, {
-    role: "meta-rm",
-    clock,
-    log,
-    announced: model.announced,
-    load: (version) => model.exchange(version, () => engine.load(version)),
-  });
+  const weights =
+    engine.load === undefined
+      ? null
+      : await followModel(bus, {
+          role: "meta-rm",
+          clock,
+          log,
+          announced: model.announced,
+          load: (version) => model.exchange(version, async () => engine.load?.(version)),
+        });
 
   const scoreAll = async (items: readonly MetaScoreItem[], signal: AbortSignal): Promise<Scored[]> => {
     const started = clock.monotonic();
@@ -104,7 +107,7 @@ export async function startMetaRm(
     stop: async (deadline) => {
       load.stop();
       await withDeadline(deadline, { what: "answers of the meta RM", clock }, () => answers.drain());
-      weights.close();
+      weights?.close();
     },
   };
 }

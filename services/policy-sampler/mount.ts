@@ -1,22 +1,18 @@
 /** The policy-sampler as part of a covote process. */
 import type { GenerativeEngine } from "../../lib/engine/engine.js";
-import { openLlamaEngine } from "../../lib/engine/llama.js";
 import type { Runtime } from "../../lib/runtime/runtime.js";
 import { startPolicySampler } from "./service.js";
 
 export const serviceName = "policy-sampler";
 
 export interface PolicySamplerMount {
-  /** Default: the configured checkpoint on the embedded engine. */
+  /** Default: the configured one. */
   openEngine?: () => Promise<GenerativeEngine>;
 }
 
 export function mountPolicySampler(runtime: Runtime, options: PolicySamplerMount = {}): void {
   const { config, clock, host } = runtime;
-  const { slots } = config.policy;
-  const openEngine =
-    options.openEngine ??
-    (async () => openLlamaEngine({ checkpoint: await runtime.checkpoint("policy"), slots }));
+  const openEngine = options.openEngine ?? (() => runtime.engine("policy", serviceName));
   runtime.mount(serviceName, async () => {
     const engine = await openEngine();
     void engine.died?.then(host.fail);
@@ -28,8 +24,8 @@ export function mountPolicySampler(runtime: Runtime, options: PolicySamplerMount
       },
       {
         name: `${host.id}-${serviceName}`,
-        concurrency: Math.ceil(slots / config.training.groupSize) + 1,
         load: runtime.load,
+        concurrency: Math.ceil(engine.slots / config.training.groupSize) + 1,
       },
     );
     return {

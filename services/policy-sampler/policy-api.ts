@@ -26,7 +26,7 @@ export function policyApi(engine: GenerativeEngine): PolicyApi {
     const messages = turns.filter(isChatMessage);
     const { groupSize, temperature, seed } = request;
     checkSampling({ groupSize, temperature });
-    const room = engine.maxPositions - engine.countTokens(messages);
+    const room = engine.maxPositions - (await engine.countTokens(messages));
     const maxTokens = request.maxTokens === 0 ? room : request.maxTokens;
     if (maxTokens < 1 || maxTokens > room) {
       throw invalid(

@@ -61,16 +61,19 @@ export async function startPolicySampler(
     { bus, engine, clock, log, meter: counted, tracer },
     { name, concurrency, role: "policy" },
   );
-  const weights = await followModel(bus, {
-    role: "policy",
-    clock,
-    log,
-    announced: (version) => {
-      served.announced(version);
-      sampling.announced(version);
-    },
-    load: (model) => served.exchange(model, () => sampling.load(model)),
-  });
+  const weights =
+    engine.load === undefined
+      ? null
+      : await followModel(bus, {
+          role: "policy",
+          clock,
+          log,
+          announced: (version) => {
+            served.announced(version);
+            sampling.announced(version);
+          },
+          load: (model) => served.exchange(model, () => sampling.load(model)),
+        });
   sampling.start();
   const load = reportLoad(
     { bus, clock },
@@ -82,7 +85,7 @@ export async function startPolicySampler(
     stop: async (deadline) => {
       load.stop();
       await sampling.drain(deadline);
-      weights.close();
+      weights?.close();
     },
   };
 }

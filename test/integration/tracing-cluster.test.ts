@@ -53,7 +53,7 @@ describe.each([
         "log.level": "silent",
       },
     });
-    const options = { config, natsUrl: nats.url, clock: systemClock(), log: silentLogger, dir };
+    const options = { config, natsUrl: nats.url, clock: systemClock(), log: silentLogger, dir, env: {} };
     const cluster: Cluster = await open(options);
     try {
       const client = createGrpcClient({ address: cluster.rewards, what: "reward service" });

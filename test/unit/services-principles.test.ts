@@ -282,7 +282,7 @@ describe("a vote in split mode", () => {
       missed: (reason) => missed.push(reason),
     };
     const ticket = { voteId: "j:0:0:0", seed: 1, principleSet: 0 };
-    return castSplitVote(voter, ballot, ballotPrompt(voter, ballot, query), ticket, never);
+    return castSplitVote(voter, ballot, await ballotPrompt(voter, ballot, query), ticket, never);
   };
 
   test("holds the principles that it was given, says that, and under which key they are kept", async () => {

@@ -25,6 +25,8 @@ function voterOf(grammar: Grammar, text = "", finish: Generation["finish"] = "st
     promptIds: new Uint32Array(3),
     tokenIds: new Uint32Array(2),
     logprobs: new Float32Array(2),
+    promptTokens: 3,
+    completionTokens: 2,
   };
   const engine: GenerativeEngine = {
     generate: () =>
@@ -40,9 +42,9 @@ function voterOf(grammar: Grammar, text = "", finish: Generation["finish"] = "st
   return { engine, grammar, worker: "w", maxTokens: null, nextRequest: () => 1 };
 }
 
-function voteOn(text: string, finish: Generation["finish"], grammar: Grammar): Promise<Vote> {
+async function voteOn(text: string, finish: Generation["finish"], grammar: Grammar): Promise<Vote> {
   const voter = voterOf(grammar, text, finish);
-  const prompt = ballotPrompt(voter, ballot, messages);
+  const prompt = await ballotPrompt(voter, ballot, messages);
   return castVote(voter, ballot, prompt, { voteId: "j:0:0:0", seed: 1 }, new AbortController().signal);
 }
 
@@ -72,11 +74,12 @@ test("what was wrong with a judgment that cannot be parsed is told in words", as
   expect(vote.failure).toBe("wrong_count: 1 scores in the box for 2 responses");
 });
 
-test("a ballot's reference answer is in the prompt of its votes", () => {
+test("a ballot's reference answer is in the prompt of its votes", async () => {
   const voter = voterOf(grammars["deepseek-grm"]);
-  const asked =
-    ballotPrompt(voter, { ...ballot, reference: "the third" }, messages).messages[0]?.content ?? "";
+  const askedOf = async (of: typeof ballot & { reference?: string }): Promise<string> =>
+    (await ballotPrompt(voter, of, messages)).messages[0]?.content ?? "";
+  const asked = await askedOf({ ...ballot, reference: "the third" });
   expect(asked).toContain("[Begin of Reference Answer]\nthe third\n[End of Reference Answer]");
-  const plain = ballotPrompt(voter, ballot, messages).messages[0]?.content ?? "";
+  const plain = await askedOf(ballot);
   expect(plain).not.toContain("Reference Answer");
 });
