@@ -91,7 +91,7 @@ test("up --processes: the worker's process asks the servers too, and its metrics
   const text = await (await fetch(`http://${worker?.metrics}/metrics`)).text();
   for (const { name } of servers) {
     expect(text).toContain(
-      `covote_engine_endpoint_state{endpoint="${name}",state="healthy",service="grm-worker-1"} 1`,
+      `covote_engine_endpoint_state{endpoint="${name}",state="healthy",service="grm-worker"} 1`,
     );
     expect(text).toContain(`covote_engine_attempts_total{endpoint="${name}",outcome="answered"`);
   }
