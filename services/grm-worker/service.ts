@@ -245,7 +245,8 @@ export async function startGrmWorker(
       meter.ballotEnded("refused");
       return report.delivered();
     }
-    const parent = item.traceparent ?? ballot.traceparent;
+    // An item's headers are parsed for those who look at them, which costs more than a vote's message.
+    const parent = (tracer && item.traceparent) ?? ballot.traceparent;
     const failure = await castAll({ ballot, prompt, report, parent }, item.signal);
     if (failure?.code === "unavailable") intake.engineFailed();
     if (failure !== null) {
