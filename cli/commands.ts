@@ -48,6 +48,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "print the configuration, every field with a sentence",
     load: async (terminal) => (await import("./config.js")).configCommand(terminal),
   },
+  nats: {
+    summary: "keys, permissions and streams of a cluster in a NATS that is shared",
+    load: async (terminal) => (await import("./nats/command.js")).natsCommand(terminal),
+  },
   bench: {
     summary: "measure this machine: the vote path, the small Llama",
     load: async (terminal) => (await import("./bench.js")).benchCommand(terminal),

@@ -227,6 +227,8 @@ export interface Bus {
   kv(bucket: BucketName): Promise<KeyValue>;
   objects(bucket: ObjectBucketName): Promise<ObjectStore>;
 
+  /** Makes the channel of a queue, for whoever works on it without the right to make it. Needs that right itself. */
+  ensureChannel(queue: QueueName, channel: string): Promise<void>;
   queueStatus(): Promise<QueueStatus[]>;
   /** Resolves when the server has everything published so far. */
   flush(): Promise<void>;

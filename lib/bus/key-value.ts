@@ -156,9 +156,13 @@ async function openBucket(opts: KeyValueOptions): Promise<KV> {
   const { bucket, nc } = opts;
   const name = opts.subjects.resource(bucket);
   const { ttlMs, history, maxBytes, whenFull } = buckets[bucket];
-  const manager = new Kvm(jetstream(nc));
+  const manager = new Kvm(jetstream(nc, { checkAPI: opts.create }));
   try {
-    if (!opts.create) return await manager.open(name);
+    if (!opts.create) {
+      // The client opens whatever it is told to, and finds out later.
+      await (await jetstreamManager(nc, { checkAPI: false })).streams.info(`KV_${name}`);
+      return await manager.open(name);
+    }
     const limits = { history, ttl: ttlMs, max_bytes: maxBytes, replicas: opts.replicas };
     const kv = await manager.create(name, limits);
     if (whenFull === "forget") await forgetWhenFull(nc, name);

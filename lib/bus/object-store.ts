@@ -2,7 +2,7 @@
  * Object store on JetStream: files in chunks, with a SHA-256 digest that is checked whenever they are read.
  * The format is NATS's own, so `nats object ls` shows them.
  */
-import { jetstream } from "@nats-io/jetstream";
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import {
   type ObjectInfo as NatsObjectInfo,
   type ObjectStore as NatsObjectStore,
@@ -92,9 +92,12 @@ function toInfo(info: NatsObjectInfo): ObjectInfo {
 
 async function openBucket(opts: ObjectStoreOptions): Promise<NatsObjectStore> {
   const name = opts.subjects.resource(opts.bucket);
-  const manager = new Objm(jetstream(opts.nc));
+  const manager = new Objm(jetstream(opts.nc, { checkAPI: opts.create }));
   try {
-    if (!opts.create) return await manager.open(name);
+    if (!opts.create) {
+      await (await jetstreamManager(opts.nc, { checkAPI: false })).streams.info(`OBJ_${name}`);
+      return await manager.open(name, false);
+    }
     const { ttlMs, maxBytes } = objectBuckets[opts.bucket];
     return await manager.create(name, {
       storage: StorageType.File,

@@ -16,6 +16,7 @@ import { openKeyValue } from "./key-value.js";
 import { createLink } from "./link.js";
 import { fromNats } from "./nats-errors.js";
 import { openObjectStore } from "./object-store.js";
+import { awaitTopology, onceProvisioned, type Patience } from "./provisioning.js";
 import { createPullSource } from "./pull-source.js";
 import { readQueueStatus } from "./queue-status.js";
 import {
@@ -29,13 +30,7 @@ import {
 } from "./queues.js";
 import { createRestoration } from "./restoration.js";
 import { createSubjects } from "./subjects.js";
-import {
-  type CreationTimes,
-  ensureChannel,
-  ensureTopology,
-  readCreationTimes,
-  type Topology,
-} from "./topology.js";
+import { type CreationTimes, ensureChannel, ensureTopology, type Topology } from "./topology.js";
 import { createWorkLoop, type OwnedWorkLoop, type SourceHooks } from "./work-loop.js";
 
 export interface BusOptions extends ConnectionSettings {
@@ -50,6 +45,8 @@ export interface BusOptions extends ConnectionSettings {
    * Default `own`.
    */
   topology?: "own" | "use";
+  /** With `use`: how long to wait until they exist; default 60 s. */
+  provisionTimeoutMs?: number;
   queues?: QueueOverrides;
   /** Copies of each stream and bucket; more than 1 needs a NATS cluster. Default 1. */
   replicas?: number;
@@ -60,6 +57,8 @@ export interface NatsBus extends Bus {
   readonly capabilities: NatsCapabilities;
   deadLetters(opts: { queue?: QueueName; limit: number }): Promise<DeadLetter[]>;
 }
+
+const defaultProvisionMs = 60_000;
 
 export async function openBus(opts: BusOptions): Promise<NatsBus> {
   const { random } = opts;
@@ -74,11 +73,22 @@ export async function openBus(opts: BusOptions): Promise<NatsBus> {
   try {
     const capabilities = natsCapabilities(nc.info?.version ?? "0");
     const jsm = await openJetStream(nc, owns);
-    const known = owns
-      ? await ensureTopology(jsm, topology)
-      : // A process with few rights may not even look; then it is not told about lost queues either.
-        await readCreationTimes(jsm, topology).catch((): CreationTimes => new Map());
-    return createNatsBus({ nc, jsm, clock, random, subjects, topology, owns, id, capabilities, known, opts });
+    const patience = { clock, random, timeoutMs: opts.provisionTimeoutMs ?? defaultProvisionMs };
+    const known = owns ? await ensureTopology(jsm, topology) : await awaitTopology(jsm, topology, patience);
+    return createNatsBus({
+      nc,
+      jsm,
+      clock,
+      random,
+      subjects,
+      topology,
+      owns,
+      id,
+      capabilities,
+      known,
+      patience,
+      opts,
+    });
   } catch (cause) {
     await nc.close();
     throw fromNats("bus", cause);
@@ -108,6 +118,7 @@ interface Parts {
   id: string;
   capabilities: NatsCapabilities;
   known: CreationTimes;
+  patience: Patience;
   opts: BusOptions;
 }
 
@@ -210,7 +221,7 @@ function createNatsBus(parts: Parts): NatsBus {
   const once = <T extends KeyValue | ObjectStore>(key: string, open: () => Promise<T>): Promise<T> => {
     const known = stores.get(key) as Promise<T> | undefined;
     if (known !== undefined) return known;
-    const opened = open();
+    const opened = owns ? open() : onceProvisioned(open, parts.patience);
     stores.set(key, opened);
     opened.catch(() => stores.delete(key));
     return opened;
@@ -273,6 +284,7 @@ function createNatsBus(parts: Parts): NatsBus {
       once(`obj.${bucket}`, () =>
         openObjectStore({ nc, clock, subjects, bucket, create: owns, replicas: topology.replicas }),
       ),
+    ensureChannel: (queue, channel) => ensureChannel(jsm, topology, queue, channel),
     queueStatus: (): Promise<QueueStatus[]> => readQueueStatus(jsm, subjects),
     deadLetters: (listOpts) => listDeadLetters(jsm, subjects, listOpts),
     flush: () => {

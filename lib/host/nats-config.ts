@@ -34,6 +34,18 @@ export const natsSection = z.strictObject({
     .default(null)
     .describe("Prefix of reply subjects, for users that may not listen on all of _INBOX; null is _INBOX."),
   tls: natsTls.prefault({}),
+  provision: z
+    .boolean()
+    .default(true)
+    .describe(
+      "Make streams, consumers and buckets that are missing; false waits for those that covote nats provision or the nats-steward makes.",
+    ),
+  replicas: z
+    .int()
+    .min(1)
+    .max(5)
+    .default(1)
+    .describe("Copies of each stream and bucket; more than 1 needs a NATS cluster of as many servers."),
   connectTimeoutMs: z
     .int()
     .min(100)

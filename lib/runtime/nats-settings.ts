@@ -22,12 +22,14 @@ export function natsAccess({
 
 /** What all connections of one cluster have in common; names, ids and randomness are each one's own. */
 export function busSettings(config: Pick<CovoteConfig, "cluster" | "nats">, natsUrl: string) {
-  const { ackWaitMs, connectTimeoutMs } = config.nats;
+  const { ackWaitMs, connectTimeoutMs, provision, replicas } = config.nats;
   return {
     servers: natsUrl,
     cluster: config.cluster.name,
     connectTimeoutMs,
     queues: withAckWait(ackWaitMs),
+    topology: provision ? "own" : "use",
+    replicas,
     ...natsAccess(config),
   } satisfies Partial<BusOptions>;
 }

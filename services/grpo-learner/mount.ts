@@ -1,10 +1,10 @@
 /** The GRPO learner as part of a covote process. */
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import type { Deferred } from "../../lib/core/deferred.js";
-import { invalid } from "../../lib/core/errors.js";
 import type { Grammar } from "../../lib/grm/grammar.js";
 import type { LedgerBalance } from "../../lib/grpo/ledger.js";
 import { type CovoteConfig, metaKeepOf } from "../../lib/host/covote-config.js";
+import { runIdOf } from "../../lib/runtime/run-id.js";
 import type { Runtime } from "../../lib/runtime/runtime.js";
 import { defaultCollapseLimits } from "../../lib/spct/collapse.js";
 import { openLlamaTrainer } from "../../lib/trainer/llama.js";
@@ -64,13 +64,6 @@ export function mountGrpoLearner(runtime: Runtime, options: GrpoLearnerMount): v
       },
     };
   });
-}
-
-/** The run's id: the name of its folder. */
-export function runIdOf(config: CovoteConfig): string {
-  if (config.run.dir === null)
-    throw invalid("run.dir", "is not set; a learner needs a folder to keep its state");
-  return basename(config.run.dir);
 }
 
 function methodOf(
