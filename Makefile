@@ -57,6 +57,10 @@ observability: packages build ## Write docs/metrics.md and the Grafana dashboard
 	@node dist/deploy/metrics/main.js > docs/metrics.md
 	@node dist/deploy/grafana/main.js deploy/grafana/dashboards
 
+.PHONY: chart
+chart: packages build ## Write what the Helm chart holds of the code: schema, README, NATS permissions, dashboards, alerts
+	@node scripts/chart.js
+
 .PHONY: fmt
 fmt: packages ## Format sources and contract
 	@$(BIN)/biome check --write --log-level=error .

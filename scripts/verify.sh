@@ -57,6 +57,7 @@ step "generated code in lib/wire/gen" "npx buf generate, and commit the result" 
 step "kernels.wasm" "npm run build:kernels, and commit the result" kernels
 step "docs/metrics.md" "make observability, and commit the result" metrics_document
 step "dashboards in deploy/grafana" "make observability, and commit the result" dashboards
+step "charts/covote" "make chart, and commit the result" node scripts/chart.js --check
 step "layers" "see above" "$bin/vitest" run dist/test/architecture --reporter=dot
 
 exit "$failed"

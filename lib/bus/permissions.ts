@@ -62,6 +62,7 @@ const rightsOf: Record<NatsUser, (subjects: Subjects) => Rights> = {
     all(
       service(subjects, "policy-sampler"),
       asksAboutCluster(subjects),
+      reportsLoad(subjects, "policy"),
       works(subjects, "prompts", "policy"),
       enqueues(subjects, "rollouts", "all"),
       followsModels(subjects),
@@ -69,6 +70,7 @@ const rightsOf: Record<NatsUser, (subjects: Subjects) => Rights> = {
   "grm-worker": (subjects) =>
     all(
       service(subjects, "grm-worker"),
+      reportsLoad(subjects, "grm"),
       works(subjects, "ballots", "hi"),
       works(subjects, "ballots", "lo"),
       // When it is the reward model that learns.
@@ -80,7 +82,7 @@ const rightsOf: Record<NatsUser, (subjects: Subjects) => Rights> = {
       { publish: [`${subjects.root}.votes.*`], subscribe: [subjects.cancels()] },
     ),
   "meta-rm": (subjects) =>
-    all(service(subjects, "meta-rm"), followsModels(subjects), {
+    all(service(subjects, "meta-rm"), reportsLoad(subjects, "meta-rm"), followsModels(subjects), {
       publish: [],
       subscribe: [subjects.metaScores()],
     }),
@@ -88,6 +90,7 @@ const rightsOf: Record<NatsUser, (subjects: Subjects) => Rights> = {
     all(
       service(subjects, "vote-aggregator"),
       asksAboutCluster(subjects),
+      reportsLoad(subjects, "aggregator"),
       works(subjects, "rollouts", "all"),
       enqueues(subjects, "ballots", "*"),
       enqueues(subjects, "experience", "*"),
@@ -103,6 +106,7 @@ const rightsOf: Record<NatsUser, (subjects: Subjects) => Rights> = {
   "grpo-learner": (subjects) =>
     all(
       service(subjects, "grpo-learner"),
+      reportsLoad(subjects, "learner"),
       // A channel per run, which the steward makes.
       works(subjects, "experience", "*"),
       enqueues(subjects, "prompts", "*"),
@@ -112,7 +116,11 @@ const rightsOf: Record<NatsUser, (subjects: Subjects) => Rights> = {
       writesObjects(subjects, "weights"),
       { publish: [subjects.events()], subscribe: [] },
     ),
-  "co-scaler": (subjects) => all(service(subjects, "co-scaler"), asksAboutCluster(subjects)),
+  "co-scaler": (subjects) =>
+    all(service(subjects, "co-scaler"), asksAboutCluster(subjects), writesBucket(subjects, "scaling"), {
+      publish: [subjects.events()],
+      subscribe: [subjects.loads(), subjects.events()],
+    }),
   "nats-steward": (subjects) => all(service(subjects, "nats-steward"), ownsTopology(subjects)),
 };
 
@@ -137,7 +145,12 @@ function asksAboutCluster(subjects: Subjects): Rights {
       subscribe: [`${subjects.root}.discovery.*`],
     },
     readsBucket(subjects, "versions"),
+    readsBucket(subjects, "scaling"),
   );
+}
+
+function reportsLoad(subjects: Subjects, role: string): Rights {
+  return { publish: [subjects.loads(role)], subscribe: [] };
 }
 
 function works(subjects: Subjects, queue: QueueName, channel: string): Rights {

@@ -8,6 +8,7 @@ refused by name, so that nobody wonders which of two wins.
   "nats.url" "nats.credsFile" "nats.nkeySeedFile" "nats.inboxPrefix" "nats.tls" "nats.outageTimeoutMs" "nats.replicas" "nats.provision"
   "grpc.address" "grpc.reflection" "grpc.tls" "metrics.host" "metrics.port" "run.dir"
   "policy.engine" "grm.engine" "metaRm.engine"
+  "scaling.enabled" "scaling.actuator" "scaling.budgetGpus" "scaling.dryRun" "scaling.pools" "scaling.kubernetes"
 -}}
 {{- range $path := $owned -}}
 {{- $parts := splitList "." $path -}}
@@ -18,11 +19,13 @@ refused by name, so that nobody wonders which of two wins.
   "nats.tls" "bus.tls" "nats.outageTimeoutMs" "bus.outageTimeoutMs" "nats.replicas" "bus.replicas" "nats.provision" "natsSteward.enabled"
   "grpc.address" "grpc.port" "grpc.reflection" "grpc.reflection" "grpc.tls" "grpc.tls" "metrics.host" "metrics.port" "metrics.port" "metrics.port"
   "run.dir" "grpoLearner.run" "policy.engine" "policySampler.engine" "grm.engine" "grmWorker.engine" "metaRm.engine" "metaRm.engine"
+  "scaling.enabled" "coScaler.enabled" "scaling.actuator" "coScaler.keda" "scaling.budgetGpus" "coScaler.budgetGpus" "scaling.dryRun" "coScaler.dryRun"
+  "scaling.pools" "coScaler.pools" "scaling.kubernetes" "coScaler"
 -}}
 {{- fail (printf "config.%s: is decided by the chart; use %s" $path (index $instead $path)) -}}
 {{- end -}}
 {{- end -}}
-{{- $nats := dict "url" (include "covote.natsUrl" .) "outageTimeoutMs" .Values.bus.outageTimeoutMs -}}
+{{- $nats := dict "url" (include "covote.natsUrl" .) "outageTimeoutMs" (int .Values.bus.outageTimeoutMs) "replicas" (int .Values.bus.replicas) "provision" (not .Values.natsSteward.enabled) -}}
 {{- with .Values.bus.tls -}}
 {{- if .existingSecret -}}
 {{- $tls := dict "caFile" "/etc/covote-nats-tls/ca.crt" -}}
@@ -58,5 +61,33 @@ refused by name, so that nobody wonders which of two wins.
 {{- $_ := set $chart $section (dict "engine" (mergeOverwrite $client ($engine.client | default dict))) -}}
 {{- end -}}
 {{- end -}}
+{{- if .Values.coScaler.enabled -}}
+{{- $_ := set $chart "scaling" (include "covote.scaling" . | fromYaml) -}}
+{{- end -}}
 {{- toYaml (mergeOverwrite $config $chart) -}}
+{{- end -}}
+
+{{/* What the co-scaler scales: the Deployments of this release, by the GPUs that one pod of each takes. */}}
+{{- define "covote.scaling" -}}
+{{- $root := . -}}
+{{- $scaler := .Values.coScaler -}}
+actuator: kubernetes
+dryRun: {{ $scaler.dryRun }}
+{{- with $scaler.budgetGpus }}
+budgetGpus: {{ int . }}
+{{- end }}
+kubernetes:
+  lease: {{ include "covote.fullname" . }}-co-scaler
+pools:
+  {{- range $pool := list (list "policy" "policySampler" "policy-sampler") (list "grm" "grmWorker" "grm-worker") (list "metaRm" "metaRm" "meta-rm") }}
+  {{- $values := index $root.Values (index $pool 1) }}
+  {{- $engine := include "covote.engine" (dict "root" $root "values" $values) | fromYaml }}
+  {{- $bounds := index $scaler.pools (index $pool 0) }}
+  {{ index $pool 0 }}:
+    kind: Deployment
+    name: {{ include "covote.fullname" $root }}-{{ index $pool 2 }}
+    min: {{ ternary (int $bounds.min) 0 $values.enabled }}
+    max: {{ ternary (int $bounds.max) 0 $values.enabled }}
+    gpusPerReplica: {{ ternary (max 1 (int $engine.gpus)) 1 (eq $engine.mode "sidecar") }}
+  {{- end }}
 {{- end -}}

@@ -106,6 +106,10 @@ spec:
         - name: COVOTE_NATS_INBOX_PREFIX
           value: _INBOX_{{ $service.name }}
         {{- end }}
+        {{- if eq $service.name "nats-steward" }}
+        - name: COVOTE_NATS_PROVISION
+          value: "true"
+        {{- end }}
         {{- if eq $service.name "co-scaler" }}
         - name: POD_NAMESPACE
           valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
@@ -209,12 +213,8 @@ spec:
 {{- end -}}
 
 {{- define "covote.command" -}}
-{{- if eq .service.name "nats-steward" -}}
-args: [nats, keep, --config, /etc/covote/covote.yaml]
-{{- else -}}
 command: [node]
 args: [dist/services/{{ .service.name }}/main.js, --config, /etc/covote/covote.yaml, --id, $(POD_NAME)]
-{{- end -}}
 {{- end -}}
 
 {{/*
