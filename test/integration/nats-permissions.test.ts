@@ -91,7 +91,7 @@ describe("a cluster of services that may do only what they need", () => {
     });
     const host = createHost({ name: user, log: silentLogger, clock, drainTimeoutMs: 5000 });
     hosts.push(host);
-    const runtime = createRuntime({ host, config, clock, natsUrl: nats.url });
+    const runtime = createRuntime({ host, config, clock, env: {}, natsUrl: nats.url });
     mount(runtime);
     await runtime.start();
     return runtime;
