@@ -32,6 +32,14 @@ run: setup ## Start the cluster here and train the demo policy (SEED=2, ARGS="--
 test: setup ## Run all tests (ARGS=dist/test/unit/host.test.js for one file)
 	@$(BIN)/vitest run $(ARGS)
 
+.PHONY: test-observability
+test-observability: setup ## Dashboards and rules against a real Prometheus, which is unpacked here if there is none
+	@node scripts/prometheus.js; case $$? in \
+	  0) $(BIN)/vitest run --config vitest.observability.config.js $(ARGS) ;; \
+	  3) test -n "$$CI" ;; \
+	  *) false ;; \
+	esac
+
 .PHONY: verify
 verify: packages build ## Types, lint, contract, generated files and layers: what must hold before a commit
 	@bash scripts/verify.sh

@@ -4,6 +4,8 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["dist/test/**/*.test.js"],
+    // Has a command of its own: needs Prometheus.
+    exclude: ["dist/test/observability/**"],
     testTimeout: 30_000,
     hookTimeout: 30_000,
     pool: "forks",

@@ -2,7 +2,8 @@
 import { errorCodes } from "../core/errors.js";
 import { latencySecondsBuckets, type Metrics } from "./metrics.js";
 
-export function grpcMetrics(metrics: Metrics) {
+/** `served`: methods that are there from the start, so that the first call of one counts as an increase. */
+export function grpcMetrics(metrics: Metrics, served: readonly string[] = []) {
   const methods = "the methods that the process serves";
   const handled = metrics.counter({
     name: "covote_grpc_server_handled_total",
@@ -15,6 +16,10 @@ export function grpcMetrics(metrics: Metrics) {
     labels: { method: methods },
     buckets: latencySecondsBuckets,
   });
+  for (const method of served) {
+    handled.at({ method, status: "ok" });
+    seconds.at({ method });
+  }
   return (method: string, status: string, ms: number): void => {
     handled.inc(1, { method, status });
     seconds.observe(ms / 1000, { method });

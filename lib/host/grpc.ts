@@ -154,8 +154,13 @@ function mount(implementation: UntypedServiceImplementation, scope: CallScope): 
   return Object.fromEntries(mounted) as UntypedServiceImplementation;
 }
 
-function countCalls(clock: Clock, options: Pick<GrpcServerOptions, "log" | "metrics" | "tracer">) {
-  const told = options.metrics && grpcMetrics(options.metrics);
+function countCalls(
+  clock: Clock,
+  options: Pick<GrpcServerOptions, "services" | "log" | "metrics" | "tracer">,
+) {
+  const methods = options.services.flatMap(({ definition }) => Object.values(definition));
+  const served = methods.map(({ path }) => path.slice(1));
+  const told = options.metrics && grpcMetrics(options.metrics, served);
   let active = 0;
   let idleWaiters: (() => void)[] = [];
   const scope: CallScope = {
