@@ -17,6 +17,7 @@ import { engineMetrics } from "../../lib/runtime/engine-metrics.js";
 import { modelMetrics } from "../../lib/runtime/model-metrics.js";
 import { processMetrics } from "../../lib/runtime/process-metrics.js";
 import { queueMetrics } from "../../lib/runtime/queue-metrics.js";
+import { coScalerMetrics } from "../../services/co-scaler/metrics.js";
 import { workerMetrics } from "../../services/grm-worker/metrics.js";
 import { learnerMetrics } from "../../services/grpo-learner/metrics.js";
 import { metaMetrics } from "../../services/meta-rm/metrics.js";
@@ -67,6 +68,7 @@ export function declaredMetrics(): MetricGroup[] {
       modelMetrics(metrics, clock, "grm", 0),
     ),
     group("Learning", "grpo-learner", (metrics) => learnerMetrics(metrics, { steps: 1, maxStaleness: 1 })),
+    group("Co-scaling", "co-scaler", (metrics) => coScalerMetrics(metrics)),
     group("gRPC", "every process that serves gRPC", (metrics) => grpcMetrics(metrics)),
     group("Bus", "every process", (metrics) =>
       busMetrics(metrics, { events: createEventStream<BusEvent>(), status: () => "connected" }),
