@@ -40,6 +40,7 @@ export function generateBody(
   const { maxTokens, temperature, seed, stop = [] } = request;
   const common: Record<string, unknown> = {
     ...{ model, temperature, seed, n: 1, stream: false },
+    ...traits.sampling,
     [prompt.t === "turns" ? maxTokensField : "max_tokens"]: maxTokens,
   };
   if (traits.requestId !== null) common[traits.requestId] = request.id;

@@ -14,12 +14,20 @@ export const promptField = "messages";
 
 /** The JSON object of a good answer; throws what the answer means otherwise. */
 export function readAnswer(name: string, answer: ServerAnswer): Record<string, unknown> {
-  const body = parseObject(answer.text);
+  const body = parseAnswer(name, answer);
+  if (isObject(body)) return body;
+  throw new CovoteError("unavailable", `${name}: ${strange(answer)}`);
+}
+
+/** The JSON of a good answer, object or list; throws as `readAnswer` does. */
+export function parseAnswer(name: string, answer: ServerAnswer): unknown {
+  const value = parse(answer.text);
+  const body = isObject(value) ? value : null;
   if (answer.status >= 200 && answer.status < 300) {
-    if (body === null) throw new CovoteError("unavailable", `${name}: ${strange(answer)}`);
+    if (value === undefined) throw new CovoteError("unavailable", `${name}: ${strange(answer)}`);
     // Gateways and some servers report failures with a good status.
-    const error = errorIn(body);
-    if (error === null) return body;
+    const error = body === null ? null : errorIn(body);
+    if (error === null) return value;
     throw errorOf(name, { ...answer, status: error.code ?? 500 }, error.message, error.type);
   }
   const error = body === null ? null : errorIn(body);
@@ -102,11 +110,16 @@ export function retryAfterOf({ headers }: Pick<ServerAnswer, "headers">): number
 }
 
 export function parseObject(text: string): Record<string, unknown> | null {
+  const value = parse(text);
+  return isObject(value) ? value : null;
+}
+
+/** Undefined for what is no JSON. */
+function parse(text: string): unknown {
   try {
-    const value: unknown = JSON.parse(text);
-    return isObject(value) ? value : null;
+    return JSON.parse(text) as unknown;
   } catch {
-    return null;
+    return undefined;
   }
 }
 

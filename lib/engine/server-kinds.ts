@@ -17,6 +17,8 @@ export interface ServerTraits {
   openTurn: Fields | null;
   /** How token ids are asked for; null: they come, if at all, with the log-probabilities. */
   tokenIds: Fields | null;
+  /** Undoes what a server draws by when it is not told: cut-offs and penalties of its own or of the model's files. */
+  sampling: Fields;
   /** Chat answers may carry log-probabilities. */
   logprobs: boolean;
   /** `/v1/completions` takes token ids as the prompt. */
@@ -30,6 +32,7 @@ const plain: ServerTraits = {
   keepStop: null,
   openTurn: null,
   tokenIds: null,
+  sampling: { top_p: 1 },
   logprobs: true,
   takesIds: false,
   abort: null,
@@ -42,6 +45,7 @@ export const serverTraits: Readonly<Record<ServerKind, ServerTraits>> = {
     keepStop: { include_stop_str_in_output: true },
     openTurn: { continue_final_message: true, add_generation_prompt: false },
     tokenIds: { return_token_ids: true },
+    sampling: { top_p: 1, top_k: -1, min_p: 0, repetition_penalty: 1 },
     takesIds: true,
     abort: {
       path: "/abort_requests",
@@ -56,12 +60,17 @@ export const serverTraits: Readonly<Record<ServerKind, ServerTraits>> = {
     keepStop: { no_stop_trim: true },
     openTurn: { continue_final_message: true },
     tokenIds: { return_token_ids: true, return_prompt_token_ids: true },
+    sampling: { top_p: 1, top_k: -1, min_p: 0, repetition_penalty: 1 },
     takesIds: true,
     // An empty `rid` would match every request.
     abort: { path: "/abort_request", body: (rid) => ({ rid }) },
   },
   // It goes on with a last turn by the assistant, but whether that stands in the answer depends on its version.
-  "llama.cpp": { ...plain, takesIds: true },
+  "llama.cpp": {
+    ...plain,
+    sampling: { top_p: 1, top_k: 0, min_p: 0, repeat_penalty: 1 },
+    takesIds: true,
+  },
   ollama: { ...plain, logprobs: false },
   other: plain,
 };

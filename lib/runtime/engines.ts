@@ -12,6 +12,7 @@ import { openLlamaEngine } from "../engine/llama.js";
 import { openLlamaScorer } from "../engine/llama-scorer.js";
 import { openOpenAiEngine } from "../engine/openai.js";
 import type { EndpointsOptions } from "../engine/openai-endpoint.js";
+import { openOpenAiScorer } from "../engine/openai-scalar.js";
 import { grammars } from "../grm/grammar.js";
 import type { CovoteConfig } from "../host/covote-config.js";
 import type { EngineConfig } from "../host/engine-config.js";
@@ -94,9 +95,20 @@ export async function openConfiguredEngine(
 }
 
 export async function openConfiguredScorer(context: EngineContext, service: string): Promise<ScalarEngine> {
-  void service;
-  const { path } = await openConfiguredCheckpoint(context.config, "meta-rm");
-  return openLlamaScorer({ checkpoint: path });
+  const { config, host } = context;
+  if (config.metaRm.engine.kind === "llama") {
+    const { path } = await openConfiguredCheckpoint(config, "meta-rm");
+    return openLlamaScorer({ checkpoint: path });
+  }
+  const { concurrency, retryShare, hedgeShare, route } = config.metaRm.engine;
+  const metrics = host.metrics.forService(service);
+  const scorer = await openOpenAiScorer({
+    ...(await endpointsOf(context, "meta-rm", service)),
+    ...{ concurrency, retryShare, hedgeShare, route },
+    meter: poolMeter(metrics),
+  });
+  watchEndpoints(metrics, scorer);
+  return scorer;
 }
 
 function judgmentTokens({ grm }: CovoteConfig): number {

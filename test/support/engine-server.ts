@@ -64,6 +64,10 @@ export interface EngineServer {
 export interface EngineServerOptions {
   kind: EngineServerKind;
   model?: string;
+  /** The raw score of a conversation, for servers of reward models. Default 0.5. */
+  logit?: (text: string) => number;
+  /** Ignores what it is asked for and gives the probability: vLLM before `use_activation`. */
+  alwaysActivates?: boolean;
   /** Default: says `yes`. */
   respond?: (request: { messages: readonly ChatMessage[]; seed: number; opening: string }) => string;
   maxModelLen?: number;
@@ -248,7 +252,44 @@ export async function startEngineServer(options: EngineServerOptions): Promise<E
     return words.slice(0, kept ? at + 1 : at).join(" ");
   };
 
+  const { logit = () => 0.5, alwaysActivates = false } = options;
+  const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+  /** JSON has no NaN; Python's servers write one all the same. */
+  const numberText = (x: number): unknown => (Number.isNaN(x) ? null : x);
+
+  const scored = (path: string, body: Record<string, unknown>): Answer | null => {
+    const turns = body.messages as ChatMessage[] | undefined;
+    const ids = (body.input ?? body.input_ids) as number[] | undefined;
+    const text =
+      turns?.map(({ content }) => content).join("|") ?? ids?.join(" ") ?? `${body.text_1}|${body.text_2}`;
+    if (kind === "vllm" && ["/classify", "/pooling", "/score"].includes(path)) {
+      if (text.length > maxModelLen) return tooLong(kind, text.length, 0, maxModelLen);
+      const raw = logit(text);
+      const value = numberText(body.use_activation === true || alwaysActivates ? sigmoid(raw) : raw);
+      const item =
+        path === "/classify"
+          ? { index: 0, label: "LABEL_0", probs: [value], num_classes: 1 }
+          : path === "/pooling"
+            ? { index: 0, object: "pooling", data: [value] }
+            : { index: 0, object: "score", score: value };
+      return { status: 200, body: { id: "x", object: "list", created: 1, model, data: [item], usage: {} } };
+    }
+    if (kind !== "sglang") return null;
+    if (path === "/classify") {
+      return {
+        status: 200,
+        body: { embedding: [logit(text)], meta_info: { id: body.rid, prompt_tokens: 3 } },
+      };
+    }
+    const data = [{ object: "embedding", index: 0, embedding: [logit(text)] }];
+    return path === "/v1/embeddings"
+      ? { status: 200, body: { object: "list", model, data, usage: {} } }
+      : null;
+  };
+
   const question = (path: string, body: Record<string, unknown>): Answer => {
+    const score = scored(path, body);
+    if (score !== null) return score;
     const found = questionsOf(kind, { model, maxModelLen, weights: state.weights })[path];
     if (path === "/metrics") {
       return state.metrics === "" ? notFound : { status: 200, body: state.metrics };
@@ -309,7 +350,9 @@ function questionsOf(
         "/openapi.json": {
           openapi: "3.1.0",
           paths: Object.fromEntries(
-            ["/v1/chat/completions", "/tokenize", "/abort_requests"].map((path) => [path, {}]),
+            ["/v1/chat/completions", "/tokenize", "/abort_requests", "/classify", "/pooling", "/score"].map(
+              (path) => [path, {}],
+            ),
           ),
         },
         "/abort_requests": { status: "aborted", aborted: 1 },
@@ -324,7 +367,10 @@ function questionsOf(
           max_model_len: maxModelLen,
         }),
         "/get_model_info": { model_path: model, weight_version: weights, is_generation: true },
-        "/openapi.json": { openapi: "3.1.0", paths: { "/v1/chat/completions": {}, "/abort_request": {} } },
+        "/openapi.json": {
+          openapi: "3.1.0",
+          paths: { "/v1/chat/completions": {}, "/abort_request": {}, "/classify": {}, "/v1/embeddings": {} },
+        },
         "/abort_request": null,
       };
     case "llama.cpp":
