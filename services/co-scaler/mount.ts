@@ -4,6 +4,7 @@ import type { LoadWatch } from "../../lib/runtime/load-watch.js";
 import type { Runtime } from "../../lib/runtime/runtime.js";
 import { perPool } from "../../lib/scaling/observation.js";
 import { soleLeader } from "./actuator.js";
+import { createKedaActuator, externalScaler } from "./keda.js";
 import { openKubernetes } from "./kubernetes/open.js";
 import { createObservingActuator } from "./observing.js";
 import { coScalerOptions } from "./options.js";
@@ -38,8 +39,10 @@ export function mountCoScaler(runtime: Runtime, mount: CoScalerMount = {}): void
         return mount.openLocal(loads);
       case "kubernetes":
         return openKubernetes(runtime, log);
-      default:
-        throw new CovoteError("internal", `scaling.actuator: ${config.scaling.actuator} is not there`);
+      case "keda": {
+        const actuator = createKedaActuator(loads.book, now, config.scaling.pools);
+        return { actuator, leadership: soleLeader, api: externalScaler(actuator, max, host.signal) };
+      }
     }
   };
 

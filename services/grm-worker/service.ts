@@ -283,8 +283,8 @@ export async function startGrmWorker(
 
   return {
     stop: async (deadline) => {
-      load.stop();
       await Promise.all([intake.drain(deadline), sampling.drain(deadline)]);
+      load.stop();
       weights?.close();
       cancels.close();
     },

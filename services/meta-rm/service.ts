@@ -105,8 +105,8 @@ export async function startMetaRm(
 
   return {
     stop: async (deadline) => {
-      load.stop();
       await withDeadline(deadline, { what: "answers of the meta RM", clock }, () => answers.drain());
+      load.stop();
       weights?.close();
     },
   };

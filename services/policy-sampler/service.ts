@@ -83,8 +83,8 @@ export async function startPolicySampler(
   return {
     api: policyApi(engine),
     stop: async (deadline) => {
-      load.stop();
       await sampling.drain(deadline);
+      load.stop();
       weights?.close();
     },
   };
