@@ -5,7 +5,12 @@ import { hash } from "node:crypto";
 import type { ChatMessage } from "../../lib/grm/chat.js";
 import type { Response } from "../../lib/wire/gen/covote/v1/common.js";
 import type { Vote } from "../../lib/wire/gen/covote/v1/judging.js";
-import { type Judgment, type Reward, StepForm } from "../../lib/wire/gen/covote/v1/reward.js";
+import {
+  type Judgment,
+  type Reward,
+  StepForm,
+  type VoteChoice,
+} from "../../lib/wire/gen/covote/v1/reward.js";
 import { fromWireNullReason } from "../../lib/wire/null-reason.js";
 import type { CastVote, Outcome } from "./judgment.js";
 import { totalCost, toVoteRecord, toWireReward } from "./judgment-records.js";
@@ -21,6 +26,10 @@ export interface JudgeRequest {
   /** Null: none was given. */
   reference: string | null;
   votes: number;
+  /** The number of votes is what is configured, not what this caller wants: a co-scaler may decide otherwise. */
+  flexible?: boolean;
+  /** It has. */
+  voteChoice?: VoteChoice;
   metaKeep: number | null;
   temperature: number;
   panelLimit: number;
@@ -77,7 +86,7 @@ export function toJudgment(
     metaVersion: outcome.metaVersion,
     reference: request.reference ?? undefined,
     split: request.split,
-    voteChoice: undefined,
+    voteChoice: request.voteChoice,
   };
 }
 

@@ -38,6 +38,7 @@ import type { MetaClient } from "./meta-client.js";
 import type { AggregatorMetrics } from "./metrics.js";
 import { createRepeats } from "./repeats.js";
 import { kindsOf, stepLayout } from "./step-layout.js";
+import { type VoteBudget, withDecidedVotes } from "./vote-budget.js";
 
 export interface Judge {
   /** The judgment with its outcome. Rejects with `overloaded`, `already_exists`, `cancelled`, `unavailable`. */
@@ -68,6 +69,8 @@ export interface JudgeDependencies {
   metrics: AggregatorMetrics;
   /** For load reports; default: nobody asks. */
   sums?: JudgingSums;
+  /** Who may decide how many votes there are; default: who asks. */
+  voteBudget?: Pick<VoteBudget, "choose">;
   tracer?: Tracer | null;
 }
 
@@ -100,7 +103,7 @@ interface EarlierRecord {
 }
 
 export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Judge {
-  const { bus, actors, records, meta, clock, log, metrics, sums, tracer = null } = deps;
+  const { bus, actors, records, meta, clock, log, metrics, sums, voteBudget, tracer = null } = deps;
   const running = new Map<string, Running>();
   const byRunId = new Map<string, Running>();
   const inFlight = { hi: 0, lo: 0 };
@@ -124,10 +127,11 @@ export function createJudge(deps: JudgeDependencies, options: JudgeOptions): Jud
 
   /** `lookBeside`: whether it was judged before is not known yet; a record that is found is the answer. */
   const start = (
-    request: JudgeRequest,
+    asked: JudgeRequest,
     digest: string,
     { queuedMs, lookBeside }: { queuedMs: number; lookBeside: boolean },
   ): Running => {
+    const request = withDecidedVotes(asked, voteBudget);
     const acceptedAtMs = clock.now();
     const startedAt = clock.monotonic();
     const watchers = new Set<(vote: VoteRecord) => void>();

@@ -42,6 +42,9 @@ export function mountVoteAggregator(runtime: Runtime): void {
           streamConcurrency,
         },
         load: runtime.load,
+        ...(config.scaling.votes.enabled
+          ? { voteBudget: { min: config.scaling.votes.min, max: config.scaling.votes.max } }
+          : {}),
       },
     ),
   );

@@ -158,6 +158,7 @@ export function toJudgeRequest(
     responses: request.responses,
     reference,
     votes,
+    flexible: options?.votes === undefined && options?.metaKeep === undefined,
     metaKeep: metaKeep === 0 ? null : metaKeep,
     temperature,
     panelLimit,

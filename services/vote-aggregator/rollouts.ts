@@ -96,6 +96,7 @@ function toRequest(
     reference: null,
     split,
     votes,
+    flexible: true,
     metaKeep: metaKeep === 0 ? null : metaKeep,
     temperature,
     panelLimit,

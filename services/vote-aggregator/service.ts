@@ -21,6 +21,7 @@ import { createMetaClient, type MetaClientOptions } from "./meta-client.js";
 import { aggregatorMetrics } from "./metrics.js";
 import { type JudgingDefaults, rewardApi } from "./reward-api.js";
 import { judgeRollouts, type RolloutOptions } from "./rollouts.js";
+import { followVoteBudget, type VoteBudgetBounds } from "./vote-budget.js";
 
 export interface VoteAggregatorDependencies {
   bus: Bus;
@@ -36,6 +37,8 @@ export interface VoteAggregatorOptions {
   meta: MetaClientOptions;
   rollouts: RolloutOptions;
   defaults: JudgingDefaults;
+  /** Bounds of the votes that a co-scaler may decide for; default: it may not. */
+  voteBudget?: VoteBudgetBounds;
   /** Default: the aggregator tells nobody how busy it is. */
   load?: LoadOptions;
 }
@@ -58,6 +61,8 @@ export async function startVoteAggregator(
   actorMetrics(metrics, actors);
   const stopReading = queueMetrics(metrics, bus, clock);
   const sums = createJudgingSums();
+  const voteBudget =
+    options.voteBudget === undefined ? null : await followVoteBudget({ bus, clock, log }, options.voteBudget);
   const judge = createJudge(
     {
       bus,
@@ -69,6 +74,7 @@ export async function startVoteAggregator(
       meta: createMetaClient({ bus, clock, log, tracer }, options.meta),
       metrics: aggregatorMetrics(metrics),
       sums,
+      ...(voteBudget === null ? {} : { voteBudget }),
     },
     options.judge,
   );
@@ -87,6 +93,7 @@ export async function startVoteAggregator(
       await judge.drain(deadline);
       judge.close();
       stopReading();
+      voteBudget?.close();
       // Who still waits is told that this aggregator has gone.
       await actors.close();
     },

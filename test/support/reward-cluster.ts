@@ -43,6 +43,8 @@ export interface RewardClusterOptions {
   defaults?: Partial<JudgingDefaults>;
   cluster?: string;
   ackWaitMs?: number;
+  /** Bounds of the votes that a co-scaler may decide for. */
+  voteBudget?: { min: number; max: number };
   /** Services report their load so often; default: never. */
   loadIntervalMs?: number;
 }
@@ -129,6 +131,7 @@ export async function openRewardCluster(options: RewardClusterOptions): Promise<
       rollouts: { concurrency: 64, votesPerBallot: 2, grammar },
       defaults: { ...defaults, ...options.defaults },
       ...loadOf("vote-aggregator"),
+      ...(options.voteBudget === undefined ? {} : { voteBudget: options.voteBudget }),
     },
   );
   const server = await createGrpcServer({
