@@ -32,15 +32,20 @@ export function createGroupCorrelation({ memory }: { memory: number }): GroupCor
 }
 
 function deviations(x: readonly number[], y: readonly number[]): { xx: number; yy: number; xy: number } {
-  const meanX = x.reduce((sum, value) => sum + value, 0) / Math.max(1, x.length);
-  const meanY = y.reduce((sum, value) => sum + value, 0) / Math.max(1, x.length);
+  const count = x.length;
+  let sumX = 0;
+  let sumY = 0;
+  for (let i = 0; i < count; i++) {
+    sumX += x[i] as number;
+    sumY += y[i] as number;
+  }
   const sums = { xx: 0, yy: 0, xy: 0 };
-  x.forEach((value, i) => {
-    const dx = value - meanX;
-    const dy = (y[i] as number) - meanY;
+  for (let i = 0; i < count; i++) {
+    const dx = (x[i] as number) - sumX / count;
+    const dy = (y[i] as number) - sumY / count;
     sums.xx += dx * dx;
     sums.yy += dy * dy;
     sums.xy += dx * dy;
-  });
+  }
   return sums;
 }

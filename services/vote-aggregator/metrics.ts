@@ -135,7 +135,7 @@ export function aggregatorMetrics(metrics: Metrics) {
       buckets: spreadBuckets,
     })
     .at();
-  const scores = metrics.counter({
+  const given = metrics.counter({
     name: "covote_position_scores_total",
     help: "Scores given, by the place of the response on its panel; panels of one are left out",
     labels: { position: positions },
@@ -146,7 +146,7 @@ export function aggregatorMetrics(metrics: Metrics) {
     labels: { position: positions },
   });
   const places = positions.map((position) => ({
-    scores: scores.at({ position }),
+    scores: given.at({ position }),
     points: points.at({ position }),
   }));
   const correlation = createGroupCorrelation({ memory: correlationMemory });
@@ -164,21 +164,50 @@ export function aggregatorMetrics(metrics: Metrics) {
   });
 
   const countVotes = ({ votes }: Outcome, placed: boolean): void => {
+    const sums = { used: 0, filtered: 0, prompt: 0, cached: 0, completion: 0, engineMs: 0 };
+    const at = places.map(() => ({ scores: 0, points: 0 }));
     for (const { cast, kept, order } of votes) {
-      if (cast.scores === null) settled.inc(1, { fate: cast.nullReason ?? "unparsable" });
-      else (kept ? used : filtered).inc(1);
-      promptTokens.inc(cast.cost.promptTokens);
-      cachedTokens.inc(cast.cost.cachedTokens);
-      completionTokens.inc(cast.cost.completionTokens);
+      const { scores, cost } = cast;
+      if (scores === null) settled.inc(1, { fate: cast.nullReason ?? "unparsable" });
+      else if (kept) sums.used++;
+      else sums.filtered++;
+      sums.prompt += cost.promptTokens;
+      sums.cached += cost.cachedTokens;
+      sums.completion += cost.completionTokens;
       // A worker's word, and it may be any number.
-      if (cast.cost.engineMs > 0) engineSeconds.inc(cast.cost.engineMs / 1000);
-      if (!placed || cast.scores === null || order.length < 2) continue;
-      for (let at = 0; at < cast.scores.length; at++) {
-        const place = places[Math.min(at, places.length - 1)] as (typeof places)[number];
-        place.scores.inc(1);
-        place.points.inc(Math.max(0, cast.scores[at] as number));
+      if (cost.engineMs > 0) sums.engineMs += cost.engineMs;
+      if (!placed || scores === null || order.length < 2) continue;
+      for (let i = 0; i < scores.length; i++) {
+        const place = at[i < at.length ? i : at.length - 1] as (typeof at)[number];
+        place.scores++;
+        place.points += scores[i] as number;
       }
     }
+    used.inc(sums.used);
+    filtered.inc(sums.filtered);
+    promptTokens.inc(sums.prompt);
+    cachedTokens.inc(sums.cached);
+    completionTokens.inc(sums.completion);
+    engineSeconds.inc(sums.engineMs / 1000);
+    places.forEach((place, i) => {
+      const { scores, points } = at[i] as (typeof at)[number];
+      // Grammars give no negative scores; a worker could.
+      if (!(points >= 0)) return;
+      place.scores.inc(scores);
+      place.points.inc(points);
+    });
+  };
+
+  const correlate = ({ rewards }: Outcome, lengths: readonly number[]): void => {
+    const of: number[] = [];
+    const values: number[] = [];
+    for (let i = 0; i < rewards.length; i++) {
+      const value = rewards[i]?.value ?? null;
+      if (value === null) continue;
+      of.push(lengths[i] as number);
+      values.push(value);
+    }
+    correlation.add(of, values);
   };
 
   const countTiming = (queuedMs: number, timing: JudgmentTiming): void => {
@@ -214,12 +243,7 @@ export function aggregatorMetrics(metrics: Metrics) {
       }
       countVotes(outcome, lengths !== null);
       open.inc(openVotes);
-      if (lengths === null) return;
-      const judged = outcome.rewards.flatMap(({ value }, i) => (value === null ? [] : [{ value, i }]));
-      correlation.add(
-        judged.map(({ i }) => lengths[i] as number),
-        judged.map(({ value }) => value),
-      );
+      if (lengths !== null) correlate(outcome, lengths);
     },
   };
 }
