@@ -1,6 +1,7 @@
 /**
- * A cluster that trains and scores, a real Prometheus that scrapes it, and every query of every dashboard: each has
- * to find data, with the labels that its legend names.
+ * A cluster that trains and scores, a co-scaler beside it, another cluster whose reward model is a server, a real
+ * Prometheus that scrapes them, and every query of every dashboard: each has to find data, with the labels that its
+ * legend names.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,9 +13,16 @@ import { dashboards } from "../../deploy/grafana/dashboards.js";
 import { declaredMetrics, seriesNames } from "../../deploy/metrics/declared.js";
 import { systemClock } from "../../lib/core/clock.js";
 import { silentLogger } from "../../lib/core/logger.js";
+import { postcardsJudgment } from "../../lib/engine/simulated-judge.js";
 import { compileCovoteConfig } from "../../lib/host/covote-config.js";
 import { createGrpcClient } from "../../lib/host/grpc-client.js";
+import { createHost } from "../../lib/host/host.js";
+import { createRuntime, type Runtime } from "../../lib/runtime/runtime.js";
 import { RewardServiceService } from "../../lib/wire/gen/covote/v1/reward.js";
+import { mountCoScaler } from "../../services/co-scaler/mount.js";
+import { mountGrmWorker } from "../../services/grm-worker/mount.js";
+import { mountVoteAggregator } from "../../services/vote-aggregator/mount.js";
+import { startEngineServer } from "../support/engine-server.js";
 import { startNats, type TestNats } from "../support/nats.js";
 import { type Prometheus, promtool, startPrometheus } from "../support/prometheus.js";
 import { scoreRequest } from "../support/reward-cluster.js";
@@ -24,23 +32,80 @@ const folder = mkdtempSync(join(tmpdir(), "covote-observed-"));
 let nats: TestNats;
 let cluster: Cluster;
 let prometheus: Prometheus;
+const stops: (() => Promise<void>)[] = [];
+const clock = systemClock();
+const settings = {
+  ...quickSettings,
+  "scaling.actuator": "observe",
+  "scaling.intervalMs": 500,
+  "scaling.reportIntervalMs": 250,
+};
+
+/** A process of its own, but for the process. */
+async function startProcess(
+  name: string,
+  overrides: Record<string, unknown>,
+  mount: (runtime: Runtime) => void,
+): Promise<Runtime> {
+  const config = compileCovoteConfig({ overrides: { ...settings, ...overrides } });
+  const host = createHost({ name, log: silentLogger, clock, drainTimeoutMs: 1000 });
+  const runtime = createRuntime({ host, config, clock, natsUrl: nats.url, env: {} });
+  mount(runtime);
+  await runtime.start();
+  stops.push(() => host.stop("the test has ended"));
+  return runtime;
+}
+
+/** Judges on a server: those of the world's questions that show responses by number. */
+async function startServedJudges(): Promise<Runtime> {
+  const respond = postcardsJudgment({
+    panelOf: ({ messages }) =>
+      [...(messages[0]?.content ?? "").matchAll(/response \d+/g)].map(([text]) => text),
+    quality: () => 0.5,
+  });
+  const server = await startEngineServer({
+    kind: "vllm",
+    respond: ({ messages, seed }) => respond({ id: "", messages, maxTokens: 100, temperature: 1, seed }),
+  });
+  stops.push(() => server.stop());
+  const overrides = {
+    "cluster.name": "served",
+    "grm.engine.kind": "openai",
+    "grm.engine.endpoints": [server.url],
+    "metaRm.keep": 0,
+  };
+  return startProcess("served", overrides, (runtime) => {
+    mountVoteAggregator(runtime);
+    mountGrmWorker(runtime, { name: "grm-worker" });
+  });
+}
+
+async function scoreAt(address: string): Promise<void> {
+  const client = createGrpcClient({ address, what: "reward service" });
+  const texts = ["dear friend . the river is blue . thanks", "hello", "thanks ."];
+  for (let i = 0; i < 3; i++) await client.unary(RewardServiceService.score, scoreRequest({ texts }));
+  client.close();
+}
 
 beforeAll(async () => {
   nats = await startNats();
   const config = compileCovoteConfig({
-    overrides: { ...quickSettings, "run.dir": join(folder, "observed"), "training.klWeight": 0.01 },
+    overrides: { ...settings, "run.dir": join(folder, "observed"), "training.klWeight": 0.01 },
   });
-  const clock = systemClock();
   cluster = await openOneProcessCluster({ config, natsUrl: nats.url, clock, log: silentLogger, env: {} });
-  const address = cluster.endpoints[0]?.metrics ?? "";
-  prometheus = await startPrometheus([{ address, labels: { cluster: "laptop", namespace: "rl" } }]);
+  const coScaler = await startProcess("co-scaler", {}, mountCoScaler);
+  const served = await startServedJudges();
+  const labels = { cluster: "laptop", namespace: "rl" };
+  prometheus = await startPrometheus([
+    { address: cluster.endpoints[0]?.metrics ?? "", labels },
+    { address: coScaler.metricsAddress(), labels },
+    { address: served.metricsAddress(), labels: { ...labels, namespace: "served" } },
+  ]);
   // What happens from here on is an increase: the counters were scraped at zero.
   const learner = await cluster.startLearner();
   await prometheus.scraped();
-  const client = createGrpcClient({ address: cluster.rewards, what: "reward service" });
-  const texts = ["dear friend . the river is blue . thanks", "hello", "thanks ."];
-  for (let i = 0; i < 3; i++) await client.unary(RewardServiceService.score, scoreRequest({ texts }));
-  client.close();
+  await scoreAt(cluster.rewards);
+  await scoreAt(served.grpcAddress() ?? "");
   await learner.finished;
   await prometheus.scraped();
   await prometheus.scraped();
@@ -48,6 +113,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await prometheus?.[Symbol.asyncDispose]();
+  for (const stop of stops.reverse()) await stop();
   await cluster?.stop();
   await nats?.[Symbol.asyncDispose]();
   rmSync(folder, { recursive: true, force: true });
@@ -101,6 +167,39 @@ describe("what a running cluster tells", () => {
     // What is off here is not told here.
     const off = seriesNames(groups.filter(({ title }) => title === "Tracing").flatMap((g) => g.metrics));
     expect([...declared].filter((name) => !off.has(name) && !told.includes(name))).toEqual([]);
+  });
+  test("adds up: votes, rewards, groups, and the time of a reward", async () => {
+    const sum = async (metric: string): Promise<number> =>
+      Number((await prometheus.query(`sum(${metric})`))[0]?.value[1] ?? Number.NaN);
+    const asked = await sum('covote_votes_asked_total{ask="first"}');
+    expect(asked).toBeGreaterThan(0);
+    expect(await sum("covote_votes_settled_total")).toBe(asked);
+    expect(await sum('covote_votes_received_total{outcome!="late"}')).toBe(asked);
+    expect(await sum("covote_votes_cast_total")).toBe(asked);
+    expect(await sum("covote_vote_seconds_count")).toBe(asked);
+    expect(await sum('covote_reward_tokens_total{kind="completion"}')).toBe(
+      await sum('covote_vote_tokens_total{kind="completion"}'),
+    );
+    expect(await sum("covote_reward_agreement_ratio_count")).toBe(
+      await sum('covote_rewards_total{outcome="value"}'),
+    );
+    const judgments = await sum('covote_judgments_total{end="complete"}');
+    expect(await sum("covote_reward_latency_seconds_count")).toBe(judgments);
+    for (const stage of ["queue", "ballot_wait", "engine", "tally", "record"]) {
+      expect(await sum(`covote_reward_stage_seconds_count{stage="${stage}"}`), stage).toBe(judgments);
+    }
+    const staged = await sum('covote_reward_stage_seconds_sum{stage=~"ballot_wait|engine|meta|tally"}');
+    const whole = await sum("covote_reward_latency_seconds_sum");
+    expect(staged).toBeGreaterThan(0.9 * whole);
+    expect(staged).toBeLessThanOrEqual(whole);
+    const { "training.steps": steps, "training.groupsPerStep": perStep } = quickSettings;
+    expect(await sum("covote_groups_learned_total")).toBe(steps * perStep);
+    expect(await sum("covote_groups_sampled_total")).toBeGreaterThanOrEqual(steps * perStep);
+    for (const phase of ["wait", "train", "keep", "publish", "ask"]) {
+      expect(await sum(`covote_step_seconds_count{phase="${phase}"}`), phase).toBe(steps);
+    }
+    expect(await sum('covote_meta_scores_total{outcome="scored"}')).toBeGreaterThan(0);
+    expect(await sum('covote_ledger_groups{state=~"lost|duplicated"}')).toBe(0);
   });
   test("can be narrowed to a cluster, a namespace and a service", async () => {
     const chosen = '{cluster="laptop",namespace="rl",service="vote-aggregator"}';
