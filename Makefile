@@ -40,6 +40,10 @@ test-observability: setup ## Dashboards and rules against a real Prometheus, whi
 	  *) false ;; \
 	esac
 
+.PHONY: test-helm
+test-helm: setup ## Run the Helm chart's tests with the real helm and kubeconform (needs Go; the first time builds them)
+	@node scripts/helm-tools.js && $(BIN)/vitest run --config vitest.helm.config.js $(ARGS) || { code=$$?; [ $$code -eq 3 ] || exit $$code; }
+
 .PHONY: verify
 verify: packages build ## Types, lint, contract, generated files and layers: what must hold before a commit
 	@bash scripts/verify.sh

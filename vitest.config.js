@@ -4,8 +4,8 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["dist/test/**/*.test.js"],
-    // Has a command of its own: needs Prometheus.
-    exclude: ["dist/test/observability/**"],
+    // These have commands of their own: they need Prometheus, or what Go builds (vitest.*.config.js).
+    exclude: ["dist/test/observability/**", "dist/test/helm/**"],
     testTimeout: 30_000,
     hookTimeout: 30_000,
     pool: "forks",

@@ -71,7 +71,7 @@ if ((missing.length > 0 || !schemasKept) && spawnSync("go", ["version"]).status 
 }
 for (const [name, module] of missing) {
   console.error(`building ${module} (helm takes some minutes, once)`);
-  go(["install", module], { GOBIN: bin });
+  go(["install", "-ldflags=-s -w", module], { GOBIN: bin });
   writeFileSync(join(bin, `.${name}.version`), `${module}\n`);
 }
 if (!schemasKept) {

@@ -77,6 +77,8 @@ function strict(node) {
   const open =
     copy.additionalProperties !== undefined || node["x-kubernetes-preserve-unknown-fields"] === true;
   if (copy.properties !== undefined && !open) copy.additionalProperties = false;
-  if (node.nullable === true && typeof copy.type === "string") copy.type = [copy.type, "null"];
+  // The API server takes null for a map that is not there; the NATS chart writes such annotations.
+  const isMap = copy.type === "object" && node.additionalProperties !== undefined;
+  if ((node.nullable === true || isMap) && typeof copy.type === "string") copy.type = [copy.type, "null"];
   return copy;
 }

@@ -36,6 +36,28 @@
 {{- fail (printf "%s.engine.url: cannot go with mode sidecar; set mode: endpoint to use an engine that is already there" $key) -}}
 {{- end -}}
 {{- end -}}
+{{- if $v.coScaler.enabled -}}
+{{- $least := 0 -}}
+{{- range $pool, $key := dict "policy" "policySampler" "grm" "grmWorker" "metaRm" "metaRm" -}}
+{{- $values := index $v $key -}}
+{{- $bounds := index $v.coScaler.pools $pool -}}
+{{- if $values.enabled -}}
+{{- if lt (int $bounds.max) (int $bounds.min) -}}
+{{- fail (printf "coScaler.pools.%s.max: must be at least min (%d), got %d" $pool (int $bounds.min) (int $bounds.max)) -}}
+{{- end -}}
+{{- if lt (int $bounds.min) 1 -}}
+{{- fail (printf "coScaler.pools.%s.min: must be at least 1, a pool is never scaled to zero; set %s.enabled: false to be without it" $pool $key) -}}
+{{- end -}}
+{{- $engine := mergeOverwrite (deepCopy $v.engine) $values.engine -}}
+{{- $gpus := ternary (max 1 (int $engine.gpus)) 1 (eq $engine.mode "sidecar") -}}
+{{- $least = add $least (mul (int $bounds.min) $gpus) -}}
+{{- end -}}
+{{- end -}}
+{{- $budget := int $v.coScaler.budgetGpus -}}
+{{- if and (gt $budget 0) (lt $budget (int $least)) -}}
+{{- fail (printf "coScaler.budgetGpus: %d GPUs are too few for the pools' minimums, which take %d; raise it or lower coScaler.pools.*.min" $budget (int $least)) -}}
+{{- end -}}
+{{- end -}}
 {{- with $v.grpc.tls -}}
 {{- if and .enabled (not .existingSecret) (not .certManager.enabled) -}}
 {{- fail "grpc.tls.existingSecret: is missing; give a Secret with tls.crt, tls.key and ca.crt, or set grpc.tls.certManager.enabled: true" -}}
