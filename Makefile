@@ -68,6 +68,7 @@ spct-full: setup ## The same with three seeds, ablations, baselines and policies
 observability: packages build ## Write docs/metrics.md and the Grafana dashboards from the code
 	@node dist/deploy/metrics/main.js > docs/metrics.md
 	@node dist/deploy/grafana/main.js deploy/grafana/dashboards
+	@node scripts/chart.js
 
 .PHONY: chart
 chart: packages build ## Write what the Helm chart holds of the code: schema, README, NATS permissions, dashboards, alerts

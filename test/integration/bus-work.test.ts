@@ -51,6 +51,23 @@ describe("work queue", () => {
     expect(status).toMatchObject({ pending: 0, inFlight: 0, redelivered: 0, deadLetters: 0 });
   });
 
+  test("an item knows when it was queued; one in a channel that nobody works on is stranded", async () => {
+    const bus = await nats.bus({ cluster: freshCluster() });
+    const beforeMs = Date.now();
+    await bus.enqueue("experience", bytes("x"), { id: "left", subjectToken: "ended-run" });
+    const status = (await bus.queueStatus()).find((s) => s.queue === "experience");
+    expect(status).toMatchObject({ messages: 1, pending: 1, inFlight: 0, stranded: 1 });
+    expect(status?.bytes).toBeGreaterThan(0);
+    expect(status?.maxMessages).toBe(10_000);
+    const taken = deferred<number>();
+    bus.work("experience", { concurrency: 1, subjectToken: "ended-run" }, async (item) =>
+      taken.resolve(item.enqueuedAtMs),
+    );
+    const queuedAtMs = await taken.promise;
+    expect(queuedAtMs).toBeGreaterThan(beforeMs - 50);
+    expect(queuedAtMs).toBeLessThanOrEqual(Date.now() + 50);
+  });
+
   test("the same id is queued once", async () => {
     const bus = await nats.bus({ cluster: freshCluster() });
     expect(await bus.enqueue("prompts", bytes("x"), { id: "same" })).toEqual({ duplicate: false });
