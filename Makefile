@@ -44,6 +44,10 @@ test-observability: setup ## Dashboards and rules against a real Prometheus, whi
 test-helm: setup ## Run the Helm chart's tests with the real helm and kubeconform (needs Go; the first time builds them)
 	@node scripts/helm-tools.js && $(BIN)/vitest run --config vitest.helm.config.js $(ARGS) || { code=$$?; [ $$code -eq 3 ] || exit $$code; }
 
+.PHONY: test-k8s
+test-k8s: setup control-plane ## Run the tests on a real Kubernetes control plane (needs Go; the first time builds it)
+	@$(BIN)/vitest run --config vitest.k8s.config.js $(ARGS)
+
 .PHONY: verify
 verify: packages build ## Types, lint, contract, generated files and layers: what must hold before a commit
 	@bash scripts/verify.sh
@@ -107,3 +111,7 @@ build: packages
 .PHONY: nats-server
 nats-server: build
 	@node scripts/nats-server.js
+
+.PHONY: control-plane
+control-plane:
+	@node scripts/control-plane.js && node scripts/helm-tools.js

@@ -5,7 +5,7 @@ export default defineConfig({
   test: {
     include: ["dist/test/**/*.test.js"],
     // These have commands of their own: they need Prometheus, or what Go builds (vitest.*.config.js).
-    exclude: ["dist/test/observability/**", "dist/test/helm/**"],
+    exclude: ["dist/test/observability/**", "dist/test/helm/**", "dist/test/k8s/**"],
     testTimeout: 30_000,
     hookTimeout: 30_000,
     pool: "forks",

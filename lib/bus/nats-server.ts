@@ -26,6 +26,7 @@ import { systemClock } from "../core/clock.js";
 import { CovoteError } from "../core/errors.js";
 import { type Logger, silentLogger } from "../core/logger.js";
 import { packagePath } from "../core/package-root.js";
+import { endWithThisProcess } from "./end-with-parent.js";
 
 /** Where to look besides PATH. */
 export interface NatsServerPlaces {
@@ -181,7 +182,7 @@ async function launch(executable: string, opts: NatsServerOptions, port: number)
   if (pid === undefined) throw new CovoteError("failed_precondition", `cannot run ${executable}`);
   const pidFile = join(dataDir, "nats.pid");
   writeFileSync(pidFile, `${pid}\n`);
-  const watch = watchParent(pid);
+  const watch = endWithThisProcess(pid);
   void ended.then(() => {
     watch.kill("SIGKILL");
     rmSync(pidFile, { force: true });
@@ -199,19 +200,6 @@ async function launch(executable: string, opts: NatsServerOptions, port: number)
     await ended;
     throw cause;
   }
-}
-
-/** Waits for the end of a pipe that only this process holds open, then ends the server. */
-function watchParent(pid: number): ChildProcess {
-  const watch = spawn("/bin/sh", ["-c", `cat >/dev/null; kill -TERM ${pid} 2>/dev/null`], {
-    stdio: ["pipe", "ignore", "ignore"],
-    detached: true,
-  });
-  watch.once("error", () => {});
-  watch.unref();
-  // A pipe of a child is a socket that would keep the event loop alive.
-  (watch.stdin as unknown as { unref?: () => void } | null)?.unref?.();
-  return watch;
 }
 
 async function readPorts(child: ChildProcess, file: string, logFile: string): Promise<Launched["ports"]> {
