@@ -36,6 +36,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "services, queues and models of a running cluster",
     load: async (terminal) => (await import("./status.js")).statusCommand(terminal),
   },
+  top: {
+    summary: "pools, loads and scaling decisions of a running cluster, live",
+    load: async (terminal) => (await import("./top/command.js")).topCommand(terminal),
+  },
   tally: {
     summary: "replay recorded votes through the tally",
     load: async () => (await import("./tally.js")).tallyCommand(),

@@ -6,14 +6,18 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openBus } from "../../lib/bus/open-bus.js";
+import { deadlineIn } from "../../lib/core/deadline.js";
 import { deferred } from "../../lib/core/deferred.js";
 import { CovoteError } from "../../lib/core/errors.js";
 import { createRandom } from "../../lib/core/random.js";
 import type { CovoteConfig } from "../../lib/host/covote-config.js";
 import { parseListenAddress } from "../../lib/host/listen.js";
+import { createMetrics } from "../../lib/host/metrics.js";
 import { busSettings } from "../../lib/runtime/nats-settings.js";
 import { type Child, startChild } from "./child.js";
 import type { Cluster } from "./cluster.js";
+import { createLocalPool, type LocalMember } from "./local-pool.js";
+import { scalesHere, startLocalScaling } from "./local-scaling.js";
 import type { ClusterOptions } from "./one-process.js";
 import { rolesOf } from "./roles.js";
 
@@ -65,8 +69,10 @@ export async function openProcessCluster(options: ProcessClusterOptions): Promis
   });
   const roles = rolesOf(config);
   if (roles.includes("meta-rm")) start("meta-rm", "meta-rm", free());
-  for (let n = 1; n <= config.grm.workers; n++) start("grm-worker", `grm-worker-${n}`, free());
+  const startWorker = (n: number, ports: Ports): Child => start("grm-worker", `grm-worker-${n}`, ports);
+  const workers = Array.from({ length: config.grm.workers }, (_, i) => startWorker(i + 1, free()));
   const sampler = roles.includes("policy") ? start("policy-sampler", "policy-sampler", free()) : null;
+  if (config.scaling.enabled && !scalesHere(config)) start("co-scaler", "co-scaler", free());
   for (const child of children) child.done.catch(failed.reject);
   // A process that is restarted has to be found where it was.
   for (const { id, ready } of children) {
@@ -109,7 +115,27 @@ export async function openProcessCluster(options: ProcessClusterOptions): Promis
     throw cause;
   });
 
+  /** Beyond those of the start: on free ports, which its metrics are found by in its log. */
+  const addWorker = (n: number): LocalMember => {
+    const child = startWorker(n, { grpc: "127.0.0.1:0", metricsPort: 0 });
+    child.done.catch(failed.reject);
+    return child;
+  };
+  const coScaler = scalesHere(config)
+    ? await startLocalScaling({
+        ...{ bus: opened.bus, clock, config },
+        log: log.child({ service: "co-scaler" }),
+        metrics: createMetrics({ service: "co-scaler" }),
+        workers: createLocalPool({ members: workers, start: addWorker, log }),
+      })
+    : null;
+
   let stopping: Promise<void> | null = null;
+  const stopAll = async (): Promise<void> => {
+    await coScaler?.stop(deadlineIn(clock, 1000));
+    await opened.bus.drain(1000);
+    await stopChildren();
+  };
   return {
     natsUrl,
     ...opened,
@@ -121,14 +147,21 @@ export async function openProcessCluster(options: ProcessClusterOptions): Promis
       return { finished: learner.done };
     },
     stop: () => {
-      stopping ??= opened.bus.drain(1000).then(stopChildren);
+      stopping ??= stopAll();
       return stopping;
     },
   };
 }
 
 /** Down the stream, so that what a service has accepted still finds the services that finish it. */
-const stopOrder = ["grpo-learner", "policy-sampler", "vote-aggregator", "grm-worker", "meta-rm"] as const;
+const stopOrder = [
+  "co-scaler",
+  "grpo-learner",
+  "policy-sampler",
+  "vote-aggregator",
+  "grm-worker",
+  "meta-rm",
+] as const;
 
 /** `done` and `failed` tell of it. */
 function ignoreFailure(): void {}

@@ -1,6 +1,7 @@
 /** The whole cluster in this process: every service a stage of one host, engines and trainer in threads. */
 import { openBus } from "../../lib/bus/open-bus.js";
 import type { Clock } from "../../lib/core/clock.js";
+import { deadlineIn } from "../../lib/core/deadline.js";
 import { deferred } from "../../lib/core/deferred.js";
 import { CovoteError } from "../../lib/core/errors.js";
 import type { Logger } from "../../lib/core/logger.js";
@@ -11,6 +12,7 @@ import { createHost, type Host } from "../../lib/host/host.js";
 import { createMetrics } from "../../lib/host/metrics.js";
 import { busSettings } from "../../lib/runtime/nats-settings.js";
 import { createRuntime } from "../../lib/runtime/runtime.js";
+import { mountCoScaler } from "../../services/co-scaler/mount.js";
 import { mountGrmWorker } from "../../services/grm-worker/mount.js";
 import { mountGrpoLearner } from "../../services/grpo-learner/mount.js";
 import { openRunPrompts } from "../../services/grpo-learner/run-prompts.js";
@@ -18,7 +20,9 @@ import { mountMetaRm } from "../../services/meta-rm/mount.js";
 import { mountPolicySampler } from "../../services/policy-sampler/mount.js";
 import { mountVoteAggregator } from "../../services/vote-aggregator/mount.js";
 import type { Cluster } from "./cluster.js";
+import { scalesHere, startLocalScaling } from "./local-scaling.js";
 import { rolesOf } from "./roles.js";
+import { mountWorkerPool } from "./worker-pool.js";
 
 export interface ClusterOptions {
   config: CovoteConfig;
@@ -50,9 +54,13 @@ export async function openOneProcessCluster({
   const runtime = createRuntime({ host, config, clock, natsUrl, env });
   const roles = rolesOf(config);
   if (roles.includes("meta-rm")) mountMetaRm(runtime);
-  for (let n = 1; n <= config.grm.workers; n++) mountGrmWorker(runtime, { name: `grm-worker-${n}` });
+  const workers = scalesHere(config) ? mountWorkerPool(runtime, log) : null;
+  if (workers === null) {
+    for (let n = 1; n <= config.grm.workers; n++) mountGrmWorker(runtime, { name: `grm-worker-${n}` });
+  }
   mountVoteAggregator(runtime);
   if (roles.includes("policy")) mountPolicySampler(runtime);
+  if (config.scaling.enabled && workers === null) mountCoScaler(runtime);
   await runtime.start();
   const address = runtime.grpcAddress();
   if (address === null) throw new CovoteError("internal", "no service of the cluster speaks gRPC");
@@ -65,6 +73,16 @@ export async function openOneProcessCluster({
     await host.stop("the command line could not connect");
     throw cause;
   });
+
+  const coScaler =
+    workers === null
+      ? null
+      : await startLocalScaling({
+          ...{ bus, clock, config },
+          log: log.child({ service: "co-scaler" }),
+          metrics: metrics.forService("co-scaler"),
+          workers: workers(),
+        });
 
   let learner: Host | null = null;
   const startLearner = async (): Promise<{ finished: Promise<void> }> => {
@@ -85,6 +103,7 @@ export async function openOneProcessCluster({
   let stopping: Promise<void> | null = null;
   const stopAll = async (): Promise<void> => {
     await learner?.stop("the command has ended");
+    await coScaler?.stop(deadlineIn(clock, 1000));
     await bus.drain(1000);
     await host.stop("the command has ended");
   };

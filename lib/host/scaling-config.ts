@@ -156,10 +156,10 @@ export function scalingContradictions(
       `must be at least scaling.votes.min (${bounds.min}), got ${bounds.max}`,
     ]);
   }
-  if (lease.renewMs >= lease.leaseMs) {
+  if (lease.renewMs + lease.timeoutMs > lease.leaseMs) {
     found.push([
       "scaling.kubernetes.renewMs",
-      `must be below leaseMs (${lease.leaseMs}), got ${lease.renewMs}`,
+      `must leave timeoutMs (${lease.timeoutMs}) before leaseMs (${lease.leaseMs}) for what is under way, got ${lease.renewMs}`,
     ]);
   }
   return found;

@@ -6,6 +6,7 @@ import type { Clock } from "../core/clock.js";
 import type { GrpcService } from "../host/grpc.js";
 import { unary } from "../host/grpc-call.js";
 import { ClusterServiceService, type GetStatusResponse } from "../wire/gen/covote/v1/cluster.js";
+import { createScalingView } from "./scaling-view.js";
 
 const roles: readonly ModelRole[] = ["policy", "grm", "meta-rm"];
 
@@ -25,5 +26,9 @@ export function clusterApi(bus: Bus, clock: Clock): GrpcService {
         .map(({ role, version, publishedAtMs }) => ({ role, version, publishedAtMs })),
     };
   };
-  return { definition: ClusterServiceService, implementation: { getStatus: unary(getStatus) } };
+  const scaling = createScalingView(bus, clock);
+  return {
+    definition: ClusterServiceService,
+    implementation: { getStatus: unary(getStatus), getScaling: unary(scaling.read) },
+  };
 }

@@ -8,16 +8,16 @@ import type { Bus } from "../../lib/bus/bus.js";
 import type { Clock } from "../../lib/core/clock.js";
 import { deadlineIn, withDeadline } from "../../lib/core/deadline.js";
 import type { Logger } from "../../lib/core/logger.js";
+import { readHistory, writeHistory } from "../../lib/runtime/scaling-history.js";
 import type { Decision } from "../../lib/scaling/decision.js";
 import type { Observation, PerPool } from "../../lib/scaling/observation.js";
 import { poolNames } from "../../lib/scaling/observation.js";
 import type { PoolDecision, ScalingAction, ScalingDecision } from "../../lib/wire/gen/covote/v1/scaling.js";
-import { scalingDecisionCodec, scalingHistoryCodec } from "../../lib/wire/messages.js";
+import { scalingDecisionCodec } from "../../lib/wire/messages.js";
 import type { PoolState } from "./actuator.js";
 
 /** The subject token that decisions are published under. */
 export const scalingEvents = "scaling";
-export const historyKey = "decisions";
 
 export interface Told {
   id: string;
@@ -98,7 +98,6 @@ export function openTelling(
   let kept: ScalingDecision[] | null = null;
 
   const keep = async (decision: ScalingDecision): Promise<void> => {
-    const store = await bus.kv("scaling");
     kept ??= await readHistory(bus);
     const last = kept.at(-1);
     if (last !== undefined && isRepeat(last, decision)) {
@@ -110,7 +109,7 @@ export function openTelling(
       };
     } else kept.push(decision);
     kept = kept.slice(-most);
-    await store.put(historyKey, scalingHistoryCodec.encode({ decisions: kept }));
+    await writeHistory(bus, kept);
   };
 
   return {
@@ -125,19 +124,6 @@ export function openTelling(
       }
     },
   };
-}
-
-/** The last decisions that are kept, oldest first. */
-export async function readHistory(bus: Bus): Promise<ScalingDecision[]> {
-  const store = await bus.kv("scaling");
-  const entry = await store.get(historyKey);
-  if (entry === null) return [];
-  try {
-    return scalingHistoryCodec.decode(entry.value).decisions;
-  } catch {
-    // Of another version, or damaged: the next decision starts a new one.
-    return [];
-  }
 }
 
 function isRepeat(last: ScalingDecision, next: ScalingDecision): boolean {

@@ -12,12 +12,7 @@ import { type OpenedActuator, startCoScaler } from "./service.js";
 
 export const serviceName = "co-scaler";
 
-export interface CoScalerMount {
-  /** For `scaling.actuator: local`: who runs the pools brings the way to change them. */
-  openLocal?: (loads: LoadWatch) => Promise<OpenedActuator>;
-}
-
-export function mountCoScaler(runtime: Runtime, mount: CoScalerMount = {}): void {
+export function mountCoScaler(runtime: Runtime): void {
   const { config, clock, host } = runtime;
   const options = coScalerOptions(config, host.id);
   const log = host.log.child({ service: serviceName });
@@ -29,14 +24,11 @@ export function mountCoScaler(runtime: Runtime, mount: CoScalerMount = {}): void
       case "observe":
         return { actuator: createObservingActuator(loads.book, now, max), leadership: soleLeader };
       case "local":
-        if (mount.openLocal === undefined) {
-          throw new CovoteError(
-            "invalid_argument",
-            "scaling.actuator: local is for covote up and covote train; a co-scaler of its own needs kubernetes, keda or observe",
-            { field: "scaling.actuator" },
-          );
-        }
-        return mount.openLocal(loads);
+        throw new CovoteError(
+          "invalid_argument",
+          "scaling.actuator: local is for covote up and covote train; a co-scaler of its own needs kubernetes, keda or observe",
+          { field: "scaling.actuator" },
+        );
       case "kubernetes":
         return openKubernetes(runtime, log);
       case "keda": {

@@ -1,6 +1,6 @@
 /** The grm-worker as part of a covote process. */
 import type { GenerativeEngine } from "../../lib/engine/engine.js";
-import type { Runtime } from "../../lib/runtime/runtime.js";
+import type { MountedService, Runtime } from "../../lib/runtime/runtime.js";
 import { startGrmWorker } from "./service.js";
 
 export const serviceName = "grm-worker";
@@ -13,30 +13,33 @@ export interface GrmWorkerMount {
 }
 
 export function mountGrmWorker(runtime: Runtime, options: GrmWorkerMount): void {
+  runtime.mount(options.name, () => openGrmWorker(runtime, options));
+}
+
+/** One more worker on a runtime that runs. */
+export async function openGrmWorker(runtime: Runtime, options: GrmWorkerMount): Promise<MountedService> {
   const { config, grammar, clock, host } = runtime;
   const openEngine = options.openEngine ?? (() => runtime.engine("grm", options.name));
-  runtime.mount(options.name, async () => {
-    const engine = await openEngine();
-    void engine.died?.then(host.fail);
-    const log = host.log.child({ service: options.name });
-    const worker = await startGrmWorker(
-      {
-        ...{ bus: runtime.bus(), engine, grammar, clock, log, tracer: runtime.tracer() },
-        metrics: host.metrics.forService(options.name),
-      },
-      {
-        name: `${host.id}-${options.name}`,
-        votesPerBallot: config.judging.votesPerBallot,
-        maxTokens: config.grm.maxTokens,
-        load: runtime.load,
-        groups: Math.ceil(engine.slots / config.training.groupSize) + 1,
-      },
-    );
-    return {
-      stop: async (deadline) => {
-        await worker.stop(deadline);
-        await engine.close();
-      },
-    };
-  });
+  const engine = await openEngine();
+  void engine.died?.then(host.fail);
+  const log = host.log.child({ service: options.name });
+  const worker = await startGrmWorker(
+    {
+      ...{ bus: runtime.bus(), engine, grammar, clock, log, tracer: runtime.tracer() },
+      metrics: host.metrics.forService(options.name),
+    },
+    {
+      name: `${host.id}-${options.name}`,
+      votesPerBallot: config.judging.votesPerBallot,
+      maxTokens: config.grm.maxTokens,
+      load: runtime.load,
+      groups: Math.ceil(engine.slots / config.training.groupSize) + 1,
+    },
+  );
+  return {
+    stop: async (deadline) => {
+      await worker.stop(deadline);
+      await engine.close();
+    },
+  };
 }

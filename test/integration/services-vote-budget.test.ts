@@ -25,19 +25,21 @@ test("the votes that a co-scaler decides for are given to judgments that leave t
   expect(await judged()).toEqual(asAsked);
   await decide(5);
   const five = { votes: 5, voteChoice: { asked: 4, votes: 5, decisionId: "d5" } };
-  await expect.poll(() => judged()).toEqual(five);
+  await expect.poll(() => judged(), { timeout: 10_000 }).toEqual(five);
   // Who asks for a number gets it.
   expect(await judged({ votes: 3 })).toEqual({ votes: 3, voteChoice: undefined });
   await decide(100);
-  await expect.poll(() => judged()).toMatchObject({ votes: 6, voteChoice: { decisionId: "d100" } });
+  await expect
+    .poll(() => judged(), { timeout: 10_000 })
+    .toMatchObject({ votes: 6, voteChoice: { decisionId: "d100" } });
   // A repeat gets the judgment that there is, whatever was decided since.
   const again = await judged({}, "kept");
   await decide(2);
-  await expect.poll(() => judged()).toMatchObject({ votes: 2 });
+  await expect.poll(() => judged(), { timeout: 10_000 }).toMatchObject({ votes: 2 });
   expect(await judged({}, "kept")).toEqual(again);
   // A co-scaler that is gone decides nothing.
   await decide(3, Date.now() - 1);
-  await expect.poll(() => judged()).toEqual(asAsked);
+  await expect.poll(() => judged(), { timeout: 10_000 }).toEqual(asAsked);
   await store.put("votes", new TextEncoder().encode("no budget"));
   expect(await judged()).toEqual(asAsked);
 });

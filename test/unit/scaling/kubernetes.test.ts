@@ -128,11 +128,13 @@ test("what the API server refuses is one line with the fix", async () => {
   await expect(actuator.read()).rejects.toMatchObject({ code: "overloaded" });
   expect(fake.calls.length).toBe(before);
   await expect
-    .poll(() =>
-      actuator.read().then(
-        ({ grm }) => grm.wanted,
-        () => null,
-      ),
+    .poll(
+      () =>
+        actuator.read().then(
+          ({ grm }) => grm.wanted,
+          () => null,
+        ),
+      { timeout: 10_000 },
     )
     .toBe(2);
 });
