@@ -1,6 +1,6 @@
 /**
  * What `make test-helm` needs, into .tools/: helm and kubeconform, built by Go, and JSON schemas of the objects that the
- * chart makes, from the API descriptions in the Go modules of their makers. All of it in exact versions, and kept.
+ * chart makes and of compose files, from the Go modules of their makers. All of it in exact versions, and kept.
  *
  * Without Go: one line that says so, exit code 3; in continuous integration that is a failure, exit code 2.
  */
@@ -13,6 +13,7 @@ import { crdSchemas, kubernetesSchemas } from "./helm/schemas.js";
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const bin = join(root, ".tools", "bin");
 const schemas = join(root, ".tools", "kubernetes-schemas");
+const composeSchema = join(root, ".tools", "compose-spec.json");
 
 const programs = {
   kubeconform: "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0",
@@ -28,6 +29,8 @@ const customResources = {
   "github.com/cert-manager/cert-manager@v1.21.2": ["deploy/crds/cert-manager.io_certificates.yaml"],
   "github.com/kedacore/keda/v2@v2.20.2": ["config/crd/bases/keda.sh_scaledobjects.yaml"],
 };
+
+const compose = "github.com/compose-spec/compose-go/v2@v2.16.2";
 
 /** @param {string[]} args @param {Record<string, string>} [env] */
 function go(args, env = {}) {
@@ -56,7 +59,7 @@ function isKept(file, wanted) {
 }
 
 mkdirSync(bin, { recursive: true });
-const stampOfSchemas = `${JSON.stringify([kubernetes, customResources])}\n`;
+const stampOfSchemas = `${JSON.stringify([kubernetes, customResources, compose])}\n`;
 const missing = Object.entries(programs).filter(
   ([name, module]) => !existsSync(join(bin, name)) || !isKept(join(bin, `.${name}.version`), `${module}\n`),
 );
@@ -86,5 +89,6 @@ if (!schemasKept) {
     }),
   ];
   for (const [name, schema] of made) writeFileSync(join(schemas, name), JSON.stringify(schema));
+  writeFileSync(composeSchema, readFileSync(join(moduleFolder(compose), "schema", "compose-spec.json")));
   writeFileSync(join(schemas, ".made-of"), stampOfSchemas);
 }

@@ -74,8 +74,8 @@ describe.each(Object.entries(installations))("%s", (name, values) => {
 
   test("nobody has a token of the API server but the co-scaler", () => {
     for (const { object, pod } of pods) {
-      const isScaler = object.metadata.labels["app.kubernetes.io/component"] === "co-scaler";
-      expect(pod.automountServiceAccountToken, object.metadata.name).toBe(isScaler);
+      const scales = pod.serviceAccountName.endsWith("-co-scaler");
+      expect(pod.automountServiceAccountToken, object.metadata.name).toBe(scales);
     }
   });
 

@@ -149,25 +149,20 @@ describe("the co-scaler", () => {
     },
   });
 
-  test("may read and set the pools' replicas, patch pods and hold its lease: nothing else", () => {
+  test("may read and set the pools' replicas, list and patch pods, and hold its lease: nothing else", () => {
     const { rules } = objectOf(objects, "Role", "rl-covote-co-scaler");
     const pools = ["rl-covote-policy-sampler", "rl-covote-grm-worker", "rl-covote-meta-rm"];
     expect(rules).toEqual([
       {
-        ...{ apiGroups: ["apps"], resources: ["deployments/scale", "statefulsets/scale"] },
-        ...{ resourceNames: pools, verbs: ["get", "patch", "update"] },
+        ...{ apiGroups: ["apps"], resources: ["deployments/scale"] },
+        ...{ resourceNames: pools, verbs: ["get", "update"] },
       },
-      {
-        ...{ apiGroups: ["apps"], resources: ["deployments", "statefulsets"] },
-        ...{ resourceNames: pools, verbs: ["get"] },
-      },
-      { apiGroups: [""], resources: ["pods"], verbs: ["get", "list", "watch", "patch"] },
+      { apiGroups: [""], resources: ["pods"], verbs: ["list", "patch"] },
       { apiGroups: ["coordination.k8s.io"], resources: ["leases"], verbs: ["create"] },
       {
         ...{ apiGroups: ["coordination.k8s.io"], resources: ["leases"] },
-        ...{ resourceNames: ["rl-covote-co-scaler"], verbs: ["get", "update", "patch"] },
+        ...{ resourceNames: ["rl-covote-co-scaler"], verbs: ["get", "update"] },
       },
-      { apiGroups: ["", "events.k8s.io"], resources: ["events"], verbs: ["create", "patch"] },
     ]);
     expect(objectOf(objects, "RoleBinding", "rl-covote-co-scaler").subjects).toEqual([
       { kind: "ServiceAccount", name: "rl-covote-co-scaler", namespace: "training" },
@@ -186,6 +181,23 @@ describe("the co-scaler", () => {
         metaRm: { name: "rl-covote-meta-rm", gpusPerReplica: 1 },
       },
     });
+  });
+
+  test("leaves the scaling to KEDA where it is to: one pod without rights, which KEDA finds", () => {
+    const keda = render({ set: { "coScaler.enabled": true, "coScaler.keda.enabled": true } });
+    expect(keda.map(({ kind }) => kind)).not.toContain("Role");
+    expect(podOf(keda, "co-scaler")).toMatchObject({
+      serviceAccountName: "rl-covote",
+      automountServiceAccountToken: false,
+    });
+    expect(objectOf(keda, "Deployment", "rl-covote-co-scaler").spec.replicas).toBe(1);
+    expect(configOf(keda).scaling.actuator).toBe("keda");
+    const { spec } = objectOf(keda, "ScaledObject", "rl-covote-grm-worker");
+    expect(spec.triggers).toEqual([
+      { type: "external", metadata: { scalerAddress: "rl-covote-co-scaler.training:50051", pool: "grm" } },
+    ]);
+    expect([spec.minReplicaCount, spec.maxReplicaCount]).toEqual([1, 8]);
+    expect(objectOf(keda, "Service", "rl-covote-co-scaler").spec.ports[0].port).toBe(50051);
   });
 
   test("is not there, and has no rights, unless it is asked for", () => {
@@ -328,6 +340,14 @@ describe("values that cannot be meant", () => {
       "config.nats.url: is decided by the chart; use bus.url or nats.enabled",
     ],
     [{ "config.run.dir": "/a" }, "config.run.dir: is decided by the chart; use grpoLearner.run"],
+    [
+      {
+        "coScaler.enabled": true,
+        "coScaler.keda.enabled": true,
+        "grpc.tls": { enabled: true, existingSecret: "s" },
+      },
+      "coScaler.keda.enabled: cannot go with grpc.tls.enabled",
+    ],
     [
       { "coScaler.enabled": true, "coScaler.budgetGpus": 2 },
       "coScaler.budgetGpus: 2 GPUs are too few for the pools' minimums, which take 3",

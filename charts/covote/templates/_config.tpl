@@ -71,7 +71,7 @@ refused by name, so that nobody wonders which of two wins.
 {{- define "covote.scaling" -}}
 {{- $root := . -}}
 {{- $scaler := .Values.coScaler -}}
-actuator: kubernetes
+actuator: {{ ternary "keda" "kubernetes" $scaler.keda.enabled }}
 dryRun: {{ $scaler.dryRun }}
 {{- with $scaler.budgetGpus }}
 budgetGpus: {{ int . }}

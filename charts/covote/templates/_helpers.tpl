@@ -53,7 +53,7 @@ app.kubernetes.io/component: {{ .name }}
   (dict "name" "meta-rm" "key" "metaRm" "group" "reward" "engine" true "grpc" false)
   (dict "name" "vote-aggregator" "key" "voteAggregator" "group" "control" "engine" false "grpc" true)
   (dict "name" "grpo-learner" "key" "grpoLearner" "group" "control" "engine" false "grpc" false)
-  (dict "name" "co-scaler" "key" "coScaler" "group" "control" "engine" false "grpc" false)
+  (dict "name" "co-scaler" "key" "coScaler" "group" "control" "engine" false "grpc" .Values.coScaler.keda.enabled)
   (dict "name" "nats-steward" "key" "natsSteward" "group" "control" "engine" false "grpc" false)
 -}}
 {{- $enabled := list -}}

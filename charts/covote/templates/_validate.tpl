@@ -36,6 +36,9 @@
 {{- fail (printf "%s.engine.url: cannot go with mode sidecar; set mode: endpoint to use an engine that is already there" $key) -}}
 {{- end -}}
 {{- end -}}
+{{- if and $v.coScaler.enabled $v.coScaler.keda.enabled $v.grpc.tls.enabled -}}
+{{- fail "coScaler.keda.enabled: cannot go with grpc.tls.enabled: KEDA is given no certificate; leave the scaling to the co-scaler itself" -}}
+{{- end -}}
 {{- if $v.coScaler.enabled -}}
 {{- $least := 0 -}}
 {{- range $pool, $key := dict "policy" "policySampler" "grm" "grmWorker" "metaRm" "metaRm" -}}

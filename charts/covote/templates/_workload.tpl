@@ -28,7 +28,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  {{- if eq $service.name "co-scaler" }}
+  {{- if and (eq $service.name "co-scaler") (not $values.keda.enabled) }}
   serviceAccountName: {{ include "covote.fullname" $root }}-co-scaler
   automountServiceAccountToken: true
   {{- else }}
@@ -109,10 +109,6 @@ spec:
         {{- if eq $service.name "nats-steward" }}
         - name: COVOTE_NATS_PROVISION
           value: "true"
-        {{- end }}
-        {{- if eq $service.name "co-scaler" }}
-        - name: POD_NAMESPACE
-          valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
         {{- end }}
         {{- with $values.env }}
         {{- toYaml . | nindent 8 }}
@@ -227,6 +223,7 @@ A rolling update of GPU pods frees a GPU before it asks for one: there is no spa
 {{- $values := index $root.Values $service.key -}}
 {{- $name := printf "%s-%s" (include "covote.fullname" $root) $service.name -}}
 {{- $replicas := $values.replicas | default 1 -}}
+{{- if and (eq $service.name "co-scaler") $values.keda.enabled }}{{ $replicas = 1 }}{{ end -}}
 {{- if and $service.engine $root.Values.coScaler.enabled -}}
 {{- $live := lookup "apps/v1" "Deployment" $root.Release.Namespace $name -}}
 {{- if $live }}{{ $replicas = $live.spec.replicas }}{{ end -}}

@@ -47,6 +47,12 @@ export const installations: Readonly<Record<string, readonly string[]>> = {
       grpc: { tls: { enabled: true, existingSecret: "grpc-tls", clientVerification: false } },
     }),
   ],
+  "a co-scaler that KEDA asks": [
+    values("keda", {
+      coScaler: { enabled: true, keda: { enabled: true } },
+      networkPolicy: { enabled: true },
+    }),
+  ],
   "claims for GPUs, volumes and everything of one's own": [
     values("own", {
       fullnameOverride: "mine",

@@ -1,6 +1,7 @@
 /** The real helm and kubeconform of `make test-helm` on the chart of this repository. */
 import { spawnSync } from "node:child_process";
-import { parseAllDocuments } from "yaml";
+import { readFileSync } from "node:fs";
+import { parse, parseAllDocuments, stringify } from "yaml";
 import { packagePath } from "../../../lib/core/package-root.js";
 
 export const chart = packagePath("charts/covote");
@@ -96,6 +97,19 @@ export function invalidObjects(yaml: string): string[] {
     .map(({ kind, name, status, msg }) => `${kind}/${name}: ${status} ${msg}`);
   if (bad.length === 0 && (code !== 0 || summary.valid !== resources.length)) throw new Error(out);
   return bad;
+}
+
+/** As an engine reads it: anchors and merges resolved; helm calls a key with a null value absent. */
+export function readCompose(): Loose & { services: Record<string, Loose> } {
+  const file = readFileSync(packagePath("deploy/compose.yaml"), "utf8");
+  const compose = parse(file, { merge: true });
+  const volumes = Object.fromEntries(Object.keys(compose.volumes).map((name) => [name, {}]));
+  return { ...compose, volumes };
+}
+
+/** What helm says of values that do not keep to the chart's schema; nothing when they do. */
+export function validateValues(chartFolder: string, values: object): string {
+  return run("helm", ["template", "checked", chartFolder, "--values", "-"], stringify(values)).err;
 }
 
 export interface PodSpec {
