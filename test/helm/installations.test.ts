@@ -62,6 +62,20 @@ describe.each(Object.entries(installations))("%s", (name, values) => {
           where,
         ).not.toContain(expect.any(Number));
       }
+      const kinds = pod.volumes.flatMap(({ name: _, ...source }: { name: string }) => Object.keys(source));
+      const allowed = [
+        "configMap",
+        "secret",
+        "emptyDir",
+        "persistentVolumeClaim",
+        "ephemeral",
+        "csi",
+        "projected",
+      ];
+      expect(
+        kinds.filter((kind: string) => !allowed.includes(kind)),
+        at,
+      ).toEqual([]);
       const [own] = pod.containers;
       expect(own.securityContext.readOnlyRootFilesystem, at).toBe(true);
       for (const probe of ["startupProbe", "livenessProbe", "readinessProbe"]) {

@@ -6,9 +6,9 @@ import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { findNatsServer } from "../../lib/bus/nats-server.js";
 import { natsPermissions, natsUsers } from "../../lib/bus/permissions.js";
-import { packagePath } from "../../lib/core/package-root.js";
+import { packagePath, packageVersion } from "../../lib/core/package-root.js";
 import { folder, installations, keys, removeFolder } from "./support/features.js";
-import { type KubernetesObject, objectOf, podsOf, render, template } from "./support/helm.js";
+import { chart, type KubernetesObject, objectOf, podsOf, render, template } from "./support/helm.js";
 
 removeFolder();
 
@@ -27,9 +27,9 @@ describe("an engine in the pod", () => {
   test("is a native side-car: up before covote's container, down after it", () => {
     const pod = podOf(render({ set: engine }), "grm-worker");
     const [sidecar] = pod.initContainers;
-    expect(sidecar).toMatchObject({ name: "engine", restartPolicy: "Always" });
+    expect(sidecar).toMatchObject({ name: "engine", restartPolicy: "Always", command: ["vllm", "serve"] });
     expect(sidecar.args).toEqual([
-      ...["--model", "m", "--served-model-name", "m", "--host", "0.0.0.0", "--port", "8000"],
+      ...["m", "--served-model-name", "m", "--host", "0.0.0.0", "--port", "8000"],
     ]);
     expect(sidecar.resources.limits).toMatchObject({ "nvidia.com/gpu": 1 });
     expect(sidecar.resources.requests).toMatchObject({ "nvidia.com/gpu": 1, cpu: "4" });
@@ -78,6 +78,9 @@ describe("an engine in the pod", () => {
     expect(pod.resourceClaims).toEqual([{ name: "gpu", resourceClaimTemplateName: "mine-grm-worker-gpu" }]);
     expect(pod.initContainers[0].resources).toMatchObject({ claims: [{ name: "gpu" }] });
     expect(pod.initContainers[0].resources.limits).toBeUndefined();
+    // Another engine is started as it is said to be.
+    expect(pod.initContainers[0].command).toEqual(["python3", "-m", "sglang.launch_server"]);
+    expect(pod.initContainers[0].args).toEqual(["--port", "8000"]);
     const claim = objectOf(objects, "ResourceClaimTemplate", "mine-grm-worker-gpu");
     expect(claim.spec.spec.devices.requests[0].exactly).toMatchObject({
       deviceClassName: "gpu.nvidia.com",
@@ -275,6 +278,11 @@ describe("gRPC over TLS", () => {
     expect(volume.secret.secretName).toBe(spec.secretName);
     expect(configOf(objects).grpc.tls.caFile).toBe("/etc/covote-grpc-tls/ca.crt");
   });
+});
+
+test("the chart is of the version that the package has", () => {
+  const { version, appVersion } = parse(readFileSync(join(chart, "Chart.yaml"), "utf8"));
+  expect([version, appVersion]).toEqual([packageVersion(), packageVersion()]);
 });
 
 describe("what watches it", () => {

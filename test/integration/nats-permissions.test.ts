@@ -19,6 +19,8 @@ import { createHost, type Host } from "../../lib/host/host.js";
 import { createRuntime, type Runtime } from "../../lib/runtime/runtime.js";
 import { ClusterServiceService } from "../../lib/wire/gen/covote/v1/cluster.js";
 import { RewardServiceService } from "../../lib/wire/gen/covote/v1/reward.js";
+import { scalingEvents } from "../../services/co-scaler/decisions.js";
+import { mountCoScaler } from "../../services/co-scaler/mount.js";
 import { mountGrmWorker } from "../../services/grm-worker/mount.js";
 import { mountGrpoLearner } from "../../services/grpo-learner/mount.js";
 import { mountMetaRm } from "../../services/meta-rm/mount.js";
@@ -49,6 +51,14 @@ const authorization = [
   ),
   "] }",
 ];
+
+/** Resolves when the co-scaler has told what it decided. */
+function nextDecision(runtime: Runtime): Promise<void> {
+  const bus = runtime.bus();
+  return new Promise((resolve) => {
+    bus.subscribe(bus.subjects.events(scalingEvents), {}, () => resolve());
+  });
+}
 
 /** What the server says it refused, one line each. */
 function refusals(nats: TestNats): string[] {
@@ -84,6 +94,10 @@ describe("a cluster of services that may do only what they need", () => {
         "metrics.port": 0,
         "run.dir": runDir,
         "training.steps": 2,
+        "scaling.actuator": "observe",
+        "scaling.intervalMs": 200,
+        "scaling.reportIntervalMs": 100,
+        "scaling.votes.enabled": true,
         "training.groupsPerStep": 2,
         "training.groupSize": 3,
         "judging.votes": 2,
@@ -120,8 +134,10 @@ describe("a cluster of services that may do only what they need", () => {
         mountGrpoLearner(runtime, { prompts, finished, openTrainer: async () => createCountingTrainer() }),
       ),
     ]);
+    const scaling = start("co-scaler", mountCoScaler);
     await start("nats-steward", mountNatsSteward);
     const [aggregator, worker] = await waiting;
+    const decided = nextDecision(await scaling);
     const balance = await finished.promise;
     expect(balance).toMatchObject({ trained: 4 });
 
@@ -135,9 +151,7 @@ describe("a cluster of services that may do only what they need", () => {
       const record = await client.unary(RewardServiceService.getJudgment, { judgmentId: judged.judgmentId });
       expect(record.judgment?.votes.length).toBeGreaterThan(0);
       const status = await client.unary(ClusterServiceService.getStatus, {});
-      expect(status.services.map(({ name }) => name).sort()).toEqual(
-        natsUsers.filter((user) => user !== "co-scaler").toSorted(),
-      );
+      expect(status.services.map(({ name }) => name).sort()).toEqual([...natsUsers].sort());
       expect(status.models.map(({ role }) => role)).toEqual(["policy"]);
 
       // Too large for an entry: it goes to the object store.
@@ -149,6 +163,7 @@ describe("a cluster of services that may do only what they need", () => {
       const kept = await client.unary(RewardServiceService.getJudgment, { judgmentId: large.judgmentId });
       expect(kept.judgment?.judgmentId).toBe(large.judgmentId);
 
+      await decided;
       const principles = await worker.bus().kv("principles");
       await principles.create("key", bytes("thanks 3"));
       expect((await principles.get("key"))?.value).toEqual(bytes("thanks 3"));

@@ -10,15 +10,19 @@ engine. Takes (root, engine).
   image: {{ $engine.image | quote }}
   imagePullPolicy: {{ .root.Values.image.pullPolicy }}
   restartPolicy: Always
+  {{- if or $engine.command $engine.args }}
   {{- with $engine.command }}
   command:
     {{- toYaml . | nindent 4 }}
   {{- end }}
   args:
-    {{- if $engine.args }}
-    {{- toYaml $engine.args | nindent 4 }}
-    {{- else }}
-    - --model
+    {{- with $engine.args }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- else }}
+  # Said in full, because the entry point of vLLM's image changed between its versions.
+  command: [vllm, serve]
+  args:
     - {{ $engine.model | quote }}
     - --served-model-name
     - {{ $engine.servedName | default $engine.model | quote }}
@@ -30,7 +34,7 @@ engine. Takes (root, engine).
     - --tensor-parallel-size
     - {{ $engine.gpus | quote }}
     {{- end }}
-    {{- end }}
+  {{- end }}
     {{- with $engine.extraArgs }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

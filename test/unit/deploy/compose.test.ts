@@ -34,7 +34,14 @@ describe("deploy/compose.yaml", () => {
       expect(build).toEqual({ context: "..", dockerfile: "deploy/Dockerfile" });
     }
     expect(ours.map(([name]) => name)).toEqual(
-      expect.arrayContaining(["policy-sampler", "grm-worker", "meta-rm", "vote-aggregator", "grpo-learner"]),
+      expect.arrayContaining([
+        "policy-sampler",
+        "grm-worker",
+        "meta-rm",
+        "vote-aggregator",
+        "co-scaler",
+        "grpo-learner",
+      ]),
     );
   });
 
