@@ -57,7 +57,7 @@ bench: setup ## Run all benchmarks; the last line is one JSON object
 	@$(COVOTE) bench $(ARGS)
 
 .PHONY: bench-%
-bench-%: setup ## Run one benchmark: bench-votes, bench-llama
+bench-%: setup ## Run one benchmark: bench-votes, bench-engines, bench-llama
 	@$(COVOTE) bench $* $(ARGS)
 
 .PHONY: spct

@@ -20,6 +20,7 @@ async function run(task: Task): Promise<TaskResult> {
   const delays = createLatencies();
   const stop = stopping.signal;
   let votes = 0;
+  let nulls = 0;
   const ask = async (dueMs: number | null): Promise<void> => {
     const request = scoreRequest(random, task.shape);
     const calledMs = performance.now();
@@ -28,7 +29,9 @@ async function run(task: Task): Promise<TaskResult> {
       latencies.set(request.requestId, performance.now() - calledMs);
       delays.record(calledMs - dueMs);
     }
-    if (answer.rewards.every((reward) => reward.value !== undefined)) votes += answer.cost?.votes ?? 0;
+    const without = answer.rewards.filter((reward) => reward.value === undefined).length;
+    nulls += without;
+    if (without === 0) votes += answer.cost?.votes ?? 0;
   };
   const { calls: count } = task;
   const { seconds } =
@@ -36,7 +39,7 @@ async function run(task: Task): Promise<TaskResult> {
       ? await closedLoop({ inFlight: task.inFlight, count, stop }, () => ask(null))
       : await openLoop({ perS: task.perS, count, random }, (_, dueMs) => ask(dueMs));
   const delayMs = { p50: delays.percentile(50), p99: delays.percentile(99) };
-  return { seconds, votes, latencies, delayMs };
+  return { seconds, votes, nulls, latencies, delayMs };
 }
 
 answerCalls<ClientCommand, unknown>(async (command) => {

@@ -19,6 +19,8 @@ export interface TaskResult {
   seconds: number;
   /** Votes behind answers in which every response has a reward. */
   votes: number;
+  /** Responses that have none. */
+  nulls: number;
   /** Of an open loop: by request id, milliseconds from call to answer. */
   latencies: ReadonlyMap<string, number>;
   /**

@@ -21,6 +21,8 @@ export interface BenchClusterOptions {
   workers: number;
   slots: number;
   latency: Partial<SimulatedLatency>;
+  /** Servers for one worker instead of simulated engines; see judges.ts. */
+  endpoints?: readonly string[];
 }
 
 export interface BenchCluster {

@@ -1,10 +1,12 @@
-/** The thread behind `judges.ts`: grm-workers on simulated engines. */
+/** The thread behind `judges.ts`: grm-workers on simulated engines, or one on the servers of a benchmark. */
 import { workerData } from "node:worker_threads";
 import { openBus } from "../lib/bus/open-bus.js";
 import { systemClock } from "../lib/core/clock.js";
 import { deadlineIn } from "../lib/core/deadline.js";
 import { silentLogger } from "../lib/core/logger.js";
 import { createRandom } from "../lib/core/random.js";
+import type { GenerativeEngine } from "../lib/engine/engine.js";
+import { openOpenAiEngine } from "../lib/engine/openai.js";
 import { createSimulatedEngine, type SimulatedEngine } from "../lib/engine/simulated.js";
 import { postcardsJudgment } from "../lib/engine/simulated-judge.js";
 import { grammars } from "../lib/grm/grammar.js";
@@ -12,6 +14,7 @@ import { createMetrics } from "../lib/host/metrics.js";
 import { type RunningService, startGrmWorker } from "../services/grm-worker/service.js";
 import { settledHeapMb } from "./heap.js";
 import type { JudgesCommand, JudgesOptions } from "./judges.js";
+import { panelOf } from "./panel.js";
 import { answerCalls } from "./thread.js";
 
 const stopMs = 10_000;
@@ -20,7 +23,6 @@ const clock = systemClock();
 const engines: SimulatedEngine[] = [];
 const workers: RunningService[] = [];
 let slowestMs = new Map<string, number>();
-const panels = new WeakMap<object, readonly string[]>();
 
 const bus = await openBus({
   servers: options.natsUrl,
@@ -29,7 +31,35 @@ const bus = await openBus({
   random: createRandom(2),
   clock,
 });
-for (let i = 0; i < options.workers; i++) {
+const workOn = async (name: string, engine: GenerativeEngine): Promise<void> => {
+  workers.push(
+    await startGrmWorker(
+      {
+        ...{ bus, engine, clock, log: silentLogger },
+        grammar: grammars.postcards,
+        metrics: createMetrics({ service: "grm-worker" }),
+      },
+      { name, votesPerBallot: options.votesPerBallot, groups: 1 },
+    ),
+  );
+};
+const { endpoints } = options;
+if (endpoints !== undefined) {
+  await workOn(
+    "worker-servers",
+    await openOpenAiEngine({
+      field: "grm.engine",
+      ...{ endpoints, model: null, server: "auto", apiKey: null, ca: null, tokenizer: null },
+      ...{ maxPositions: null, tokens: false, concurrency: options.slots },
+      // As the configuration has them by default.
+      ...{ connectTimeoutMs: 2000, requestTimeoutMs: 120_000, startTimeoutMs: 10_000 },
+      ...{ retryShare: 0.1, hedgeShare: 0.02 },
+      ...{ clock, random: createRandom(3), log: silentLogger },
+      meter: { attempt: () => undefined, retried: () => undefined, hedged: () => undefined },
+    }),
+  );
+}
+for (let i = 0; i < (endpoints === undefined ? options.workers : 0); i++) {
   const engine = createSimulatedEngine({
     respond: postcardsJudgment({ panelOf, quality: (text) => (text.length % 10) / 9 }),
     latency: options.latency,
@@ -41,16 +71,7 @@ for (let i = 0; i < options.workers; i++) {
     },
   });
   engines.push(engine);
-  workers.push(
-    await startGrmWorker(
-      {
-        ...{ bus, engine, clock, log: silentLogger },
-        grammar: grammars.postcards,
-        metrics: createMetrics({ service: "grm-worker" }),
-      },
-      { name: `worker-${i}`, votesPerBallot: options.votesPerBallot, groups: 1 },
-    ),
-  );
+  await workOn(`worker-${i}`, engine);
 }
 answerCalls<JudgesCommand, unknown>(async (command) => {
   switch (command) {
@@ -75,15 +96,4 @@ answerCalls<JudgesCommand, unknown>(async (command) => {
 /** A vote's id begins with the request's, and goes on with a character that no request id has. */
 function requestIdOf(voteId: string): string {
   return /^[A-Za-z0-9_-]*/.exec(voteId)?.[0] ?? "";
-}
-
-/** The responses of a postcards prompt: what stands between `response i` and the full stop. */
-function panelOf({ messages }: { messages: readonly { content: string }[] }): readonly string[] {
-  // Votes of one ballot bring the same messages; the engine's own work should not show.
-  const known = panels.get(messages);
-  if (known !== undefined) return known;
-  const text = messages[0]?.content ?? "";
-  const panel = [...text.matchAll(/ response \d+ (.*?) ?\.(?= response|$)/g)].map((match) => match[1] ?? "");
-  panels.set(messages, panel);
-  return panel;
 }

@@ -12,6 +12,8 @@ export interface JudgesOptions {
   slots: number;
   latency: Partial<SimulatedLatency>;
   votesPerBallot: number;
+  /** Servers for one worker instead of simulated engines; `slots` are then requests at one of them. */
+  endpoints?: readonly string[];
 }
 
 export type JudgesCommand = "ready" | "served" | "slotMs" | "heap" | "stop";

@@ -7,10 +7,14 @@
 import { cpus } from "node:os";
 import { CovoteError } from "../lib/core/errors.js";
 import { type Bench, renderResult } from "./bench.js";
+import { benchEngines } from "./engines.js";
 import { benchLlama } from "./llama.js";
 import { benchVotes } from "./votes.js";
 
-export const benches = { votes: benchVotes, llama: benchLlama } satisfies Record<string, Bench>;
+export const benches = { votes: benchVotes, engines: benchEngines, llama: benchLlama } satisfies Record<
+  string,
+  Bench
+>;
 
 export interface BenchOutput {
   out(line: string): void;

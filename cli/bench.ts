@@ -17,9 +17,9 @@ Example:
 export function benchCommand(terminal: Terminal): Command {
   return new Command("bench")
     .description(
-      "Measure this machine: the vote path against raw JetStream, sampling and training of the small Llama",
+      "Measure this machine: the vote path against raw JetStream, servers that fail, sampling and training of the small Llama",
     )
-    .argument("[names...]", "votes, llama; default: all")
+    .argument("[names...]", "votes, engines, llama; default: all")
     .option("--json", "print only the line of JSON")
     .addHelpText("after", help)
     .action(async (names: string[], flags: { json?: boolean }) => {

@@ -40,7 +40,7 @@ const cuts = { queue: 0.9, preemption: 0.8, refusal: 0.5, slow: 0.9 };
 const freshMs = 15_000;
 /** After a refusal: how long answers alone permit no growth. */
 const calmMs = 5000;
-const slow = { grow: 2, cut: 2.5, memory: 0.1 };
+const slow = { grow: 2, cut: 2.5, memory: 0.02, settled: 50 };
 
 export function createAdmission({ most }: { most: number }): Admission {
   let limit = most;
@@ -51,6 +51,7 @@ export function createAdmission({ most }: { most: number }): Admission {
   let refusedAtMs = Number.NEGATIVE_INFINITY;
   let best = Number.POSITIVE_INFINITY;
   let recent: number | null = null;
+  let measured = 0;
   let answersSinceCut = 0;
 
   const cutTo = (target: number, inFlight: number): void => {
@@ -91,9 +92,11 @@ export function createAdmission({ most }: { most: number }): Admission {
       answersSinceCut++;
       if (draining && inFlight <= limit) draining = false;
       if (msPerToken !== null && last === null) {
-        recent = recent === null ? msPerToken : recent + slow.memory * (msPerToken - recent);
-        best = Math.min(best, recent);
-        if (recent > slow.cut * best && answersSinceCut > limit) {
+        measured++;
+        recent = (recent ?? 0) + Math.max(slow.memory, 1 / measured) * (msPerToken - (recent ?? 0));
+        // The first answers are few: their mean would be a best that nothing reaches again.
+        if (measured >= slow.settled) best = Math.min(best, recent);
+        if (recent > slow.cut * best && answersSinceCut > Math.max(limit, slow.settled)) {
           cutTo(limit * cuts.slow, inFlight);
           return;
         }

@@ -31,6 +31,8 @@ export interface Seat<M extends PoolMember> {
   /** Takes one more request now. */
   free(nowMs: number): boolean;
   happened(event: HealthEvent): void;
+  /** Another endpoint answered what this one had for so long, in milliseconds. */
+  overtaken(afterMs: number): void;
   /** Looks at the time: whether it has been silent for too long, or is due for a probe. */
   tick(nowMs: number): void;
   /** Asks it for its load, unless it is being asked. */
@@ -53,6 +55,9 @@ export interface SeatOptions<M extends PoolMember> {
 
 /** Of the slowest usual requests (p99): how long silence is suspicious, and how long a probe may take. */
 const silence = { factor: 3, leastMs: 1000, mostMs: 30_000, unknownMs: 5000 };
+/** One request in a hundred is slower than p99; several, with no answer in between, are no chance. */
+const overdue = { factor: 1, leastMs: 100, mostMs: 30_000, unknownMs: 5000 };
+const overdueRequests = 3;
 const probe = { factor: 2, leastMs: 1000, mostMs: 10_000, unknownMs: 5000 };
 const sampleTimeoutMs = 2000;
 
@@ -63,6 +68,8 @@ export function createSeat<M extends PoolMember>(options: SeatOptions<M>): Seat<
   const closing = new AbortController();
   let health = options.initial;
   let answeredMs = Number.NEGATIVE_INFINITY;
+  /** Requests that were overdue when another endpoint answered them, since its last answer. */
+  let overtaken = 0;
   let probing = false;
   let sampling = false;
 
@@ -102,16 +109,14 @@ export function createSeat<M extends PoolMember>(options: SeatOptions<M>): Seat<
 
   const happened = (event: HealthEvent): void => {
     if (closing.signal.aborted) return;
-    if (event.t === "answered") answeredMs = clock.monotonic();
+    if (event.t === "answered") {
+      answeredMs = clock.monotonic();
+      overtaken = 0;
+    }
     const from = health;
     health = nextHealth(health, event, clock.monotonic(), random);
     if (health.t === "suspect" || health.t === "probing") look();
     if (health.t !== from.t) moved(from, health);
-  };
-
-  const oldestMs = (): number => {
-    for (const startedMs of inFlight.values()) return startedMs;
-    return Number.POSITIVE_INFINITY;
   };
 
   return {
@@ -126,17 +131,22 @@ export function createSeat<M extends PoolMember>(options: SeatOptions<M>): Seat<
       return health.t === "healthy" && nowMs >= this.notBeforeMs && inFlight.size < admission.limit();
     },
     happened,
+    overtaken: (afterMs) => {
+      if (afterMs > bound(overdue)) overtaken++;
+    },
     tick: (nowMs) => {
       if (health.t === "out") happened({ t: "due" });
-      if (health.t !== "healthy" || inFlight.size === 0) return;
-      const quietMs = nowMs - Math.max(answeredMs, oldestMs());
-      const limitMs = bound(silence);
-      if (quietMs > limitMs) {
-        happened({
-          t: "silent",
-          why: `${inFlight.size} requests and no answer for ${Math.round(quietMs)} ms`,
-        });
+      if (health.t !== "healthy" || inFlight.size + overtaken === 0) return;
+      let late = overtaken;
+      let quietMs = 0;
+      for (const startedMs of inFlight.values()) {
+        const waitedMs = nowMs - Math.max(startedMs, answeredMs);
+        quietMs = Math.max(quietMs, waitedMs);
+        if (waitedMs > bound(overdue)) late++;
       }
+      if (late < overdueRequests && quietMs <= bound(silence)) return;
+      overtaken = 0;
+      happened({ t: "silent", why: `no answer to ${Math.max(1, late)} requests that are long due` });
     },
     sample: () => {
       if (sampling || health.t === "out" || health.t === "probing") return;

@@ -53,6 +53,7 @@ export interface PoolOptions<M extends PoolMember> {
 interface Attempt<M extends PoolMember> {
   seat: Seat<M>;
   controller: AbortController;
+  startedMs: number;
   /** No longer counted: the endpoint went out under it. */
   left: boolean;
 }
@@ -76,7 +77,9 @@ const linePerSlot = 4;
 const fullPauseMs = 500;
 /** "I am full" often enough to one request is an answer. */
 const mostRefusals = 8;
-const hedgeAfter = { quantile: 0.95, leastMs: 20 };
+/** Only what is slower than all but this share: fewer than the budget earns, so that it is full when it is needed. */
+const hedgeQuantile = (share: number): number => Math.max(0.9, 1 - share / 2);
+const hedgeLeastMs = 20;
 
 export function openPool<M extends PoolMember>(options: PoolOptions<M>): Pool<M> {
   const { members, concurrency, retryShare, hedgeShare, clock, random, log, meter } = options;
@@ -104,6 +107,9 @@ export function openPool<M extends PoolMember>(options: PoolOptions<M>): Pool<M>
     } else if (to.t === "healthy" && from.t === "probing") {
       log.info(about, `endpoint ${seat.member.name} serves`);
     } else log.debug(about, "endpoint");
+    if (to.t === "suspect") {
+      for (const key of [...seat.inFlight.keys()]) hedge((key as [Job<M>, Attempt<M>])[0]);
+    }
     drain();
   };
 
@@ -121,12 +127,12 @@ export function openPool<M extends PoolMember>(options: PoolOptions<M>): Pool<M>
     }
   };
 
-  const freeSeat = (job: Job<M>): Seat<M> | null => {
+  const freeSeat = (job: Job<M>, except?: Seat<M>): Seat<M> | null => {
     const nowMs = clock.monotonic();
     let best: Seat<M> | null = null;
     let ties = 0;
     for (const seat of seats) {
-      if (job.tried.has(seat) || !seat.free(nowMs)) continue;
+      if (seat === except || job.tried.has(seat) || !seat.free(nowMs)) continue;
       const fewer = best === null || seat.inFlight.size < best.inFlight.size;
       ties = fewer ? 1 : seat.inFlight.size === best?.inFlight.size ? ties + 1 : ties;
       // Equals are drawn from evenly, or the first would always be the busiest.
@@ -163,9 +169,9 @@ export function openPool<M extends PoolMember>(options: PoolOptions<M>): Pool<M>
   };
 
   const begin = (job: Job<M>, seat: Seat<M>): void => {
-    const attempt: Attempt<M> = { seat, controller: new AbortController(), left: false };
-    const key: [Job<M>, Attempt<M>] = [job, attempt];
     const startedMs = clock.monotonic();
+    const attempt: Attempt<M> = { seat, controller: new AbortController(), startedMs, left: false };
+    const key: [Job<M>, Attempt<M>] = [job, attempt];
     seat.inFlight.set(key, startedMs);
     job.attempts.add(attempt);
     if (job.attempts.size === 1) armHedge(job);
@@ -184,6 +190,7 @@ export function openPool<M extends PoolMember>(options: PoolOptions<M>): Pool<M>
         seat.admission.answered(seat.inFlight.size + 1, perToken, nowMs);
         meter.attempt(seat.member.name, job.done ? "cancelled" : "answered");
         seat.happened({ t: "answered" });
+        if (!job.done) for (const other of job.attempts) other.seat.overtaken(nowMs - other.startedMs);
         end(job, settle);
         drain();
       },
@@ -250,25 +257,29 @@ export function openPool<M extends PoolMember>(options: PoolOptions<M>): Pool<M>
 
   const armHedge = (job: Job<M>): void => {
     if (hedgeShare === 0 || seats.length === 1) return;
-    const usualMs = latencies.quantile(hedgeAfter.quantile);
+    const usualMs = latencies.quantile(hedgeQuantile(hedgeShare));
     if (usualMs === null) return;
+    const late = (): void => {
+      if (!hedge(job)) armHedge(job);
+    };
     job.hedge?.cancel();
-    job.hedge = clock.after(
-      Math.max(hedgeAfter.leastMs, usualMs),
-      () => {
-        if (job.done || job.attempts.size !== 1) return;
-        const [running] = job.attempts;
-        const others: Job<M> = { ...job, tried: new Set([...job.tried, (running as Attempt<M>).seat]) };
-        const seat = line.length > 0 ? null : freeSeat(others);
-        if (seat === null || !hedges.spend()) {
-          armHedge(job);
-          return;
-        }
-        meter.hedged();
-        begin(job, seat);
-      },
-      { background: true },
-    );
+    job.hedge = clock.after(Math.max(hedgeLeastMs, usualMs), late, { background: true });
+  };
+
+  /** Asks a second endpoint, if the request is late, one has room, and the budget allows it; false: not now. */
+  const hedge = (job: Job<M>): boolean => {
+    const [running] = job.attempts;
+    const usualMs = latencies.quantile(hedgeQuantile(hedgeShare));
+    if (job.done || running === undefined || job.attempts.size !== 1) return true;
+    if (usualMs === null || hedgeShare === 0 || clock.monotonic() - running.startedMs < usualMs) return false;
+    const { seat } = running;
+    const other = line.length > 0 ? null : freeSeat(job, seat);
+    if (other === null) return false;
+    // What a suspect has would have to be tried elsewhere anyway, should it go out.
+    if (!hedges.spend() && !(seat.health.t === "suspect" && retries.spend())) return false;
+    meter.hedged();
+    begin(job, other);
+    return true;
   };
 
   let ticks = 0;

@@ -283,3 +283,58 @@ describe("at the start", () => {
     expect(error.message + JSON.stringify(lines.lines)).not.toContain(configured.apiKey);
   });
 });
+
+describe("several servers", () => {
+  test("one that dies with requests in hand costs none of them", async () => {
+    const servers = [await serve({ kind: "vllm" }), await serve({ kind: "vllm" })] as const;
+    const lines = recordingLogger();
+    const engine = await engineOn(servers, { log: lines });
+    stops.push(engine.close);
+    servers[0].delayMs = 60_000;
+    const answers = Array.from({ length: 8 }, () => engine.generate(ask(), {}));
+    await until("it has some", () => servers[0].running === 4);
+    servers[0].die();
+    expect((await Promise.all(answers)).map(({ text }) => text)).toEqual(Array(8).fill("yes"));
+    await until("it is out", () => engine.endpoints()[0]?.state === "out");
+    expect(lines.lines.some(({ message }) => /^endpoint .* is out: /.test(message))).toBe(true);
+  });
+
+  test("one that is not there at the start joins when it comes", async () => {
+    const servers = [await serve({ kind: "vllm" }), await serve({ kind: "vllm" })] as const;
+    servers[1].die();
+    const engine = await engineOn(servers);
+    stops.push(engine.close);
+    expect(engine.endpoints().map(({ state }) => state)).toEqual(["healthy", "out"]);
+    await servers[1].revive();
+    await until("it joined", () => engine.endpoints()[1]?.state === "healthy");
+  });
+
+  test("one that comes back with other weights is left out, with the reason, until it serves the same", async () => {
+    const servers = [await serve({ kind: "vllm" }), await serve({ kind: "vllm" })] as const;
+    const lines = recordingLogger();
+    servers[1].weights = "weights-2";
+    const engine = await engineOn(servers, { log: lines });
+    stops.push(engine.close);
+    const generations = await Promise.all(Array.from({ length: 12 }, () => engine.generate(ask(), {})));
+    expect(new Set(generations.map(({ version }) => version))).toEqual(new Set([engine.version().version]));
+    expect(servers[1].asked.filter(({ body }) => body.max_tokens !== 1)).toEqual([]);
+    expect(lines.lines.find(({ level }) => level === "warn")?.message).toMatch(
+      /serves judge@[0-9a-f]{8}, the others serve judge@[0-9a-f]{8}; one engine has one set of weights$/,
+    );
+    servers[1].weights = "weights-1";
+    await until("it joined", () => engine.endpoints()[1]?.state === "healthy");
+  });
+
+  test("the servers' own queue and cache bring down how much they get", async () => {
+    const server = await serve({ kind: "vllm" });
+    server.metrics = 'vllm:num_requests_running{engine="0"} 8\nvllm:kv_cache_usage_perc{engine="0"} 0.99\n';
+    const engine = await open(server);
+    server.delayMs = 60_000;
+    const gone = new AbortController();
+    const answers = Array.from({ length: 8 }, () => engine.generate(ask(), { signal: gone.signal }));
+    await until("the load was seen", () => (engine.endpoints()[0]?.limit ?? 8) < 8);
+    expect(engine.slots).toBe(Math.floor((8 * 0.7) / 0.99));
+    gone.abort();
+    await Promise.allSettled(answers);
+  });
+});
