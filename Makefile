@@ -69,9 +69,10 @@ spct-full: setup ## The same with three seeds, ablations, baselines and policies
 	@$(COVOTE) spct study --seeds 1,2,3 --ablations --baselines --split --policies $(ARGS)
 
 .PHONY: observability
-observability: packages build ## Write docs/metrics.md and the Grafana dashboards from the code
+observability: packages build ## Write docs/metrics.md, the dashboards and the alerts from the code, and the chart's copies
 	@node dist/deploy/metrics/main.js > docs/metrics.md
 	@node dist/deploy/grafana/main.js deploy/grafana/dashboards
+	@node dist/deploy/prometheus/main.js deploy/prometheus/rules
 	@node scripts/chart.js
 
 .PHONY: chart

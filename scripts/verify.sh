@@ -44,6 +44,10 @@ metrics_document() {
   node dist/deploy/metrics/main.js >"$work/metrics.md" && diff "$work/metrics.md" docs/metrics.md
 }
 
+rules() {
+  node dist/deploy/prometheus/main.js "$work/rules" && diff -r "$work/rules" deploy/prometheus/rules
+}
+
 dashboards() {
   node dist/deploy/grafana/main.js "$work/dashboards" && diff -r "$work/dashboards" deploy/grafana/dashboards
 }
@@ -57,6 +61,7 @@ step "generated code in lib/wire/gen" "npx buf generate, and commit the result" 
 step "kernels.wasm" "npm run build:kernels, and commit the result" kernels
 step "docs/metrics.md" "make observability, and commit the result" metrics_document
 step "dashboards in deploy/grafana" "make observability, and commit the result" dashboards
+step "rules in deploy/prometheus" "make observability, and commit the result" rules
 step "charts/covote" "make chart, and commit the result" node scripts/chart.js --check
 step "layers" "see above" "$bin/vitest" run dist/test/architecture --reporter=dot
 
