@@ -2,7 +2,7 @@
  * What is known about the load of a cluster, from its reports. Without I/O: reports and times in, figures out.
  *
  * - A report that repeats or overtakes another one of its reporter changes nothing; one with figures that are none (NaN,
- *   below zero) or of an unknown layout is refused; all are counted.
+ *   below zero) or of an unknown layout is refused; whoever gave it is told.
  * - Sums that shrink within one life are a reset: what came before is forgotten, nothing negative is ever a rate.
  * - A lost report makes figures older. What nobody reports is null, never 0; who was silent too long counts no more.
  * - Bounded: so many reporters, so many reports of each.
@@ -62,7 +62,6 @@ export interface LoadBook {
   learner(nowMs: number): LearnerFigures;
   /** Processes of a role that have reported lately. */
   hosts(role: LoadRole, nowMs: number): HostLoad[];
-  counts(): Readonly<Record<Taken, number>>;
 }
 
 export interface LoadBookOptions {
@@ -91,7 +90,6 @@ const defaultWindows = { engine: 60_000, judging: 300_000, learner: 900_000 };
 export function createLoadBook(options: LoadBookOptions = {}): LoadBook {
   const { silentMs = 10_000, windowsMs = defaultWindows, maxReporters = 8192 } = options;
   const reporters = new Map<string, Reporter>();
-  const counts: Record<Taken, number> = { taken: 0, repeated: 0, refused: 0, reset: 0 };
 
   const windowOf = (role: LoadRole): number =>
     role === "learner" ? windowsMs.learner : role === "aggregator" ? windowsMs.judging : windowsMs.engine;
@@ -127,11 +125,7 @@ export function createLoadBook(options: LoadBookOptions = {}): LoadBook {
   };
 
   return {
-    take: (report, nowMs) => {
-      const outcome = take(report, nowMs);
-      counts[outcome]++;
-      return outcome;
-    },
+    take,
     engines: (role, nowMs) => engineFigures(live(role, nowMs), role === "meta-rm", nowMs),
     judging: (nowMs) => judgingFigures(live("aggregator", nowMs), nowMs),
     learner: (nowMs) => learnerFigures(live("learner", nowMs), nowMs),
@@ -141,7 +135,6 @@ export function createLoadBook(options: LoadBookOptions = {}): LoadBook {
         const { running = 0, waiting = 0 } = report.engine ?? {};
         return { host: report.host, running, waiting, ageMs: nowMs - atMs };
       }),
-    counts: () => ({ ...counts }),
   };
 }
 

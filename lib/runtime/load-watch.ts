@@ -1,25 +1,32 @@
 /** A load book that is kept up to date by what the cluster's services report. */
 import type { Bus } from "../bus/bus.js";
 import type { Clock } from "../core/clock.js";
+import type { LoadReport } from "../wire/gen/covote/v1/scaling.js";
 import { loadReportCodec } from "../wire/messages.js";
-import { createLoadBook, type LoadBook, type LoadBookOptions } from "./load-book.js";
+import { createLoadBook, type LoadBook, type Taken } from "./load-book.js";
+
+/** What became of a report; `unreadable`: it was none. */
+export type ReportFate = Taken | "unreadable";
 
 export interface LoadWatch {
   readonly book: LoadBook;
-  /** Reports that could not be read. */
-  unreadable(): number;
   close(): void;
 }
 
-export function watchLoads(bus: Bus, clock: Clock, options: LoadBookOptions = {}): LoadWatch {
-  const book = createLoadBook(options);
-  let unreadable = 0;
+/** `came` is told about every report. */
+export function watchLoads(bus: Bus, clock: Clock, came?: (fate: ReportFate) => void): LoadWatch {
+  const book = createLoadBook();
   const reports = bus.subscribe(bus.subjects.loads(), {}, (data) => {
+    let report: LoadReport;
     try {
-      book.take(loadReportCodec.decode(data), clock.monotonic());
+      report = loadReportCodec.decode(data);
     } catch {
-      unreadable++;
+      // Not every publisher on this NATS has to be covote.
+      came?.("unreadable");
+      return;
     }
+    const fate = book.take(report, clock.monotonic());
+    came?.(fate);
   });
-  return { book, unreadable: () => unreadable, close: () => reports.close() };
+  return { book, close: () => reports.close() };
 }

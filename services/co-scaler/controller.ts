@@ -168,12 +168,13 @@ export function createController(parts: ControllerParts, options: ControllerOpti
         // Another one decides meanwhile: what this one remembers would be old.
         mind = null;
         const problem = leadership.problem();
-        if (problem !== null && problem !== lastProblem) log.warn({ problem }, problem);
-        lastProblem = problem ?? "";
+        // Another one may lead or not: from here nobody knows.
+        if (problem !== null) return tell(newId(), { ...blank(), problem: `the lease: ${problem}` });
+        lastProblem = "";
         return null;
       }
       const id = newId();
-      const round: Round = { states: null, observation: null, decision: null, actions: [], problem: "" };
+      const round = blank();
       try {
         await decide(id, round);
       } catch (thrown) {
@@ -182,21 +183,25 @@ export function createController(parts: ControllerParts, options: ControllerOpti
         // Nothing was decided that is remembered: the next round begins with what is.
         mind = null;
       }
-      const decision = toScalingDecision({
-        ...round,
-        id,
-        atMs: clock.now(),
-        decidedBy: options.name,
-        actuator: actuator.name,
-        dryRun: options.dryRun,
-        gpusPerReplica,
-      });
-      say(decision);
-      parts.metrics.decided(decision);
-      await parts.telling.tell(decision);
-      return decision;
+      return tell(id, round);
     },
   };
+
+  async function tell(id: string, round: Round): Promise<ScalingDecision> {
+    const decision = toScalingDecision({
+      ...round,
+      id,
+      atMs: clock.now(),
+      decidedBy: options.name,
+      actuator: actuator.name,
+      dryRun: options.dryRun,
+      gpusPerReplica,
+    });
+    say(decision);
+    parts.metrics.decided(decision);
+    await parts.telling.tell(decision);
+    return decision;
+  }
 
   function say(decision: ScalingDecision): void {
     const { decisionId: decision_id, reason, blockedBy: blocked_by, detail, problem, actions } = decision;
@@ -216,6 +221,10 @@ interface Round {
   decision: Decision | null;
   actions: ScalingAction[];
   problem: string;
+}
+
+function blank(): Round {
+  return { states: null, observation: null, decision: null, actions: [], problem: "" };
 }
 
 function heldGpus(states: PerPool<PoolState>, gpusPerReplica: PerPool<number>): number {

@@ -1,9 +1,17 @@
 /** What a co-scaler tells Prometheus. */
 import type { Metrics } from "../../lib/host/metrics.js";
+import type { ReportFate } from "../../lib/runtime/load-watch.js";
 import { scalingBlocks, scalingReasons } from "../../lib/scaling/decision.js";
 import { poolNames } from "../../lib/scaling/observation.js";
 import type { ScalingDecision } from "../../lib/wire/gen/covote/v1/scaling.js";
 
+const reportFates = [
+  "taken",
+  "repeated",
+  "reset",
+  "refused",
+  "unreadable",
+] as const satisfies readonly ReportFate[];
 const outcomes = ["scaled", "would_scale", "waits", "failed"] as const;
 
 export type CoScalerMetrics = ReturnType<typeof coScalerMetrics>;
@@ -27,6 +35,11 @@ export function coScalerMetrics(metrics: Metrics) {
   const problems = metrics.counter({
     name: "covote_scaling_problems_total",
     help: "Times that nothing could be read, decided or kept; the event says why",
+  });
+  const reports = metrics.counter({
+    name: "covote_scaling_load_reports_total",
+    help: "Load reports that came; refused ones have figures that are none, reset ones sums that shrank",
+    labels: { fate: reportFates },
   });
   const gauge = (name: string, help: string) => metrics.gauge({ name, help, labels: { pool: poolNames } });
   const desired = gauge("covote_scaling_desired_replicas", "Replicas that a pool is to have");
@@ -53,6 +66,7 @@ export function coScalerMetrics(metrics: Metrics) {
   const leader = metrics.gauge({ name: "covote_scaling_leader", help: "1 for the co-scaler that may act" });
   leader.set(0);
   return {
+    reported: (fate: ReportFate): void => reports.inc(1, { fate }),
     leads: (leads: boolean): void => leader.set(leads ? 1 : 0),
     decided: (decision: ScalingDecision): void => {
       const { reason, blockedBy, problem } = decision;

@@ -59,7 +59,9 @@ export async function startCoScaler(
   options: CoScalerOptions,
 ): Promise<CoScaler> {
   const { name, intervalMs, history, votes, ...rest } = options;
-  const loads = watchLoads(bus, clock);
+  const meter = coScalerMetrics(metrics);
+  const loads = watchLoads(bus, clock, meter.reported);
+  await bus.flush();
   const { actuator, leadership, api } = await openActuator(loads);
   const setVotes = voteSetter({ bus, clock }, intervalMs);
   const controller = createController(
@@ -68,7 +70,7 @@ export async function startCoScaler(
       book: loads.book,
       memory: openMemory({ bus, clock }),
       telling: openTelling({ bus, clock, log }, history),
-      metrics: coScalerMetrics(metrics),
+      metrics: meter,
       setVotes: (count, decisionId) => (votes.enabled ? setVotes(count, decisionId) : Promise.resolve()),
     },
     { ...rest, name, votes: votes.configured },

@@ -46,7 +46,11 @@ const config = (over: Record<string, unknown> = {}) =>
   });
 
 /** Publishes what a cluster would report in which judging takes three times what sampling does. */
-function reporter(bus: NatsBus, sizes: () => Record<PoolName, number>) {
+function reporter(
+  bus: NatsBus,
+  sizes: () => Record<PoolName, number>,
+  listeners: readonly NatsBus[] = [bus],
+) {
   let sequence = 0;
   const send = (report: Parameters<typeof loadReport>[0]): void =>
     bus.publish(
@@ -81,6 +85,8 @@ function reporter(bus: NatsBus, sizes: () => Record<PoolName, number>) {
     };
     send({ role: "aggregator", reporter: "aggregator", judging });
     await bus.flush();
+    // What the server has is at a listener before the answer to the listener's own flush.
+    for (const listener of listeners) if (listener.status() === "connected") await listener.flush();
   };
 }
 
@@ -113,22 +119,22 @@ function mortalClock(): Clock & { kill(): void } {
   };
 }
 
-const inKubernetes =
-  (fake: FakeKubernetes, identity: string, { leaseMs = 2000, renewMs = 1000, clock: time = clock } = {}) =>
-  async (): Promise<OpenedActuator> => {
-    const api = await openKubernetesApi({ kubeconfig: fake.kubeconfig, namespace: null, timeoutMs: 500 });
-    const actuator = createKubernetesActuator(
-      { api, clock, log: silentLogger },
-      perPool((pool) => ({ kind: "Deployment", name: workloads[pool], field: `scaling.pools.${pool}.name` })),
-    );
-    const random = createRandom(3);
-    const leadership = startElector(
-      { api, clock: time, random, log: silentLogger },
-      { name: "covote-co-scaler", identity, leaseMs, renewMs, retryMs: 100 },
-    );
-    await until("an election", () => fake.lease("covote-co-scaler") !== undefined);
-    return { actuator, leadership };
-  };
+async function inKubernetes(
+  fake: FakeKubernetes,
+  identity: string,
+  { leaseMs = 3000, renewMs = 2000, clock: time = clock } = {},
+): Promise<OpenedActuator> {
+  const api = await openKubernetesApi({ kubeconfig: fake.kubeconfig, namespace: null, timeoutMs: 1000 });
+  const actuator = createKubernetesActuator(
+    { api, clock, log: silentLogger },
+    perPool((pool) => ({ kind: "Deployment", name: workloads[pool], field: `scaling.pools.${pool}.name` })),
+  );
+  const leadership = startElector(
+    { api, clock: time, random: createRandom(3), log: silentLogger },
+    { name: "covote-co-scaler", identity, leaseMs, renewMs, retryMs: 100 },
+  );
+  return { actuator, leadership };
+}
 
 test("on Kubernetes the split follows the load; a killed leader is followed without a double change", async () => {
   await using nats = await startNats();
@@ -141,15 +147,19 @@ test("on Kubernetes the split follows the load; a killed leader is followed with
     fake.workload(workloads[pool], replicas);
   }
   const cluster = freshCluster();
-  const report = reporter(await nats.bus({ cluster }), () =>
-    perPool((pool) => fake.pods(workloads[pool]).length),
-  );
   const firstBus = await nats.bus({ cluster, name: "first" });
   const secondBus = await nats.bus({ cluster, name: "second" });
+  const report = reporter(
+    await nats.bus({ cluster }),
+    () => perPool((pool) => fake.pods(workloads[pool]).length),
+    [firstBus, secondBus],
+  );
   const mortal = mortalClock();
-  const first = await scaler(firstBus, inKubernetes(fake, "first", { clock: mortal }), {}, mortal);
-  const second = await scaler(secondBus, inKubernetes(fake, "second"));
-  await until("first leads", () => fake.lease("covote-co-scaler")?.holderIdentity === "first");
+  const one = await inKubernetes(fake, "first", { clock: mortal });
+  await until("the first leads", one.leadership.holds);
+  const two = await inKubernetes(fake, "second");
+  const first = await scaler(firstBus, async () => one, {}, mortal);
+  const second = await scaler(secondBus, async () => two);
   await report();
   await report();
   const decision = await first.round();
@@ -163,7 +173,7 @@ test("on Kubernetes the split follows the load; a killed leader is followed with
   await firstBus.close();
   await report();
   await report();
-  await until("second leads", () => fake.lease("covote-co-scaler")?.holderIdentity === "second");
+  await until("the second leads", two.leadership.holds);
   const next = await second.round();
   expect(next?.problem).toBe("");
   const grown = next?.pools.map(({ pool, target }) => [pool, target]);
@@ -200,30 +210,42 @@ test("while the API server is away nothing moves; afterwards the split goes on",
     {},
     (data) => void events.push(scalingDecisionCodec.decode(data)),
   );
-  const opened = await inKubernetes(fake, "only", { leaseMs: 60_000, renewMs: 50_000 })();
+  const opened = await inKubernetes(fake, "only", { leaseMs: 60_000, renewMs: 50_000 });
   const coScaler = await scaler(bus, async () => opened);
-  await until("it leads", () => opened.leadership.holds());
+  await until("it leads", opened.leadership.holds);
   await report();
   await report();
-  fake.fault({ cut: true });
+  fake.fault({ cut: "before" });
   for (let i = 0; i < 3; i++) {
     const decision = await coScaler.round();
     expect(decision).toMatchObject({ reason: "held", actions: [] });
     expect(decision?.problem).toContain(`the API server at ${fake.url} is not reached`);
   }
   expect(fake.changes).toEqual([]);
-  // It comes back; one change is answered with a failure after it was made.
-  fake.heal();
+  // It comes back, and goes away again after it has made the first change, before it has said so.
+  fake.fault({ when: (method, path) => method === "PUT" && path.endsWith("/scale"), cut: "after" });
   await report();
   const decision = await coScaler.round();
-  expect(decision).toMatchObject({ problem: "", moved: true });
+  expect(decision).toMatchObject({ problem: "", moved: true, actions: [{ outcome: "failed" }, {}, {}] });
   expect(fake.changes).toHaveLength(1);
+  fake.heal();
+  fake.settle();
+  fake.finish();
+  await report();
+  const next = await coScaler.round();
+  const grown = next?.actions.filter(({ outcome }) => outcome === "scaled");
+  expect(grown?.length).toBeGreaterThan(0);
+  expect(fake.changes.slice(1)).toEqual(
+    grown?.map(({ pool, from, to }) => `${workloads[pool as PoolName]} ${from}→${to}`),
+  );
+  expect(fake.mostPods).toBeLessThanOrEqual(8);
   const history = await readHistory(bus);
   expect(history.map(({ problem, repeats }) => [problem === "", repeats])).toEqual([
     [false, 2],
     [true, 0],
+    [true, 0],
   ]);
-  await until("events", () => events.length === 4);
+  await until("events", () => events.length === 5);
   await coScaler.stop(deadlineIn(clock, 1000));
 });
 

@@ -41,9 +41,9 @@ interface FakeLease {
 export interface FakeFault {
   /** Calls that it meets; default all. */
   when?: (method: string, path: string) => boolean;
-  /** Answers with this status; or, when `cut`, closes the connection without an answer. */
+  /** Answers with this status; or closes the connection without an answer, before or after it did what was asked. */
   status?: number;
-  cut?: boolean;
+  cut?: "before" | "after";
   /** Answers so much later, in milliseconds. */
   delayMs?: number;
   retryAfterS?: number;
@@ -183,7 +183,8 @@ export async function startFakeKubernetes(namespace = "rl"): Promise<FakeKuberne
     const active = fault !== null && (fault.when?.(method, url.pathname) ?? true) ? fault : null;
     if (active?.delayMs !== undefined)
       await new Promise((resolve) => setTimeout(resolve, active.delayMs).unref());
-    if (active?.cut === true) {
+    if (active?.cut !== undefined) {
+      if (active.cut === "after") answer(method, url.pathname, url.searchParams, body);
       calls.push({ method, path: url.pathname, status: 0 });
       request.socket.destroy();
       return;

@@ -135,18 +135,19 @@ function sharedMemory() {
 function openScaler(parts: {
   pools: ReturnType<typeof fakePools>;
   memory: ReturnType<typeof sharedMemory>;
-  leader?: { holds: boolean };
+  leader?: { holds: boolean; problem?: string };
   dryRun?: boolean;
   clock?: ReturnType<typeof createManualClock>;
 }) {
-  const { pools, memory, leader = { holds: true }, clock = createManualClock(1_000_000) } = parts;
+  const { pools, memory, clock = createManualClock(1_000_000) } = parts;
+  const leader: { holds: boolean; problem?: string } = parts.leader ?? { holds: true };
   const book = createLoadBook();
   const log = recordingLogger();
   const told: unknown[] = [];
   const votes: number[] = [];
   const leadership: Leadership = {
     holds: () => leader.holds,
-    problem: () => null,
+    problem: () => leader.problem ?? null,
     stop: async () => undefined,
   };
   const controller = createController(
@@ -349,4 +350,17 @@ test("what somebody else has set is where the next decision begins", async () =>
   expect(decision?.pools.map(({ replicas }) => replicas)).toEqual([5, 2, 1]);
   // Within the cool-down it is not turned back.
   expect(pools.applied).toHaveLength(1);
+});
+
+test("one that cannot know whether it leads says why, and does nothing", async () => {
+  const pools = fakePools({ policy: 6, grm: 1, metaRm: 1 });
+  const scaler = openScaler({
+    pools,
+    memory: sharedMemory(),
+    leader: { holds: false, problem: "not allowed (403)" },
+  });
+  await scaler.report(3);
+  const decision = await scaler.controller.round();
+  expect(decision).toMatchObject({ reason: "held", problem: "the lease: not allowed (403)", actions: [] });
+  expect(pools.applied).toEqual([]);
 });

@@ -112,7 +112,7 @@ test("what the API server refuses is one line with the fix", async () => {
     ],
     [{ status: 401 }, "failed_precondition", "does not know this user (401)"],
     [{ status: 500 }, "unavailable", "the API server failed (500): ordered 500"],
-    [{ cut: true }, "unavailable", `the API server at ${fake.url} is not reached`],
+    [{ cut: "before" }, "unavailable", `the API server at ${fake.url} is not reached`],
     [{ delayMs: 1000 }, "unavailable", "no answer within 300 ms"],
     [{ status: 429, retryAfterS: 0.05 }, "overloaded", "asks to come back later (429)"],
   ] as const;
@@ -149,20 +149,34 @@ test("a pod that cannot be marked is no reason not to shrink", async () => {
   expect(fake.replicas("grm-worker")).toBe(2);
 });
 
-/** Turns of the elector are HTTP: they take real time, while its clock stands. */
-async function turnsTaken(fake: FakeKubernetes): Promise<void> {
-  let before = -1;
-  while (before !== fake.calls.length) {
-    before = fake.calls.length;
-    await new Promise((resolve) => setTimeout(resolve, 40));
-  }
+/** Turns of the elector are HTTP, which takes real time, while its clock stands: `settled` waits for what is under way. */
+function counted(api: KubernetesApi): KubernetesApi & { settled(): Promise<void> } {
+  let pending = 0;
+  const count =
+    <A extends unknown[], R>(call: (...args: A) => Promise<R>) =>
+    (...args: A): Promise<R> => {
+      pending++;
+      return call(...args).finally(() => pending--);
+    };
+  return {
+    ...api,
+    readLease: count(api.readLease),
+    createLease: count(api.createLease),
+    replaceLease: count(api.replaceLease),
+    settled: async () => {
+      // Between two calls of one turn nothing is under way for some promises' time.
+      for (let quiet = 0; quiet < 5; quiet = pending === 0 ? quiet + 1 : 0) {
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    },
+  };
 }
 
 const lease = { name: "covote-co-scaler", leaseMs: 15_000, renewMs: 10_000, retryMs: 2000 };
 
 async function elect(fake: FakeKubernetes, identity: string, seed: number) {
   const clock = createManualClock();
-  const api = await open(fake, 500);
+  const api = counted(await open(fake, 500));
   const elector = startElector(
     { api, clock, random: createRandom(seed), log: silentLogger },
     { ...lease, identity },
@@ -170,10 +184,10 @@ async function elect(fake: FakeKubernetes, identity: string, seed: number) {
   const advance = async (ms: number): Promise<void> => {
     for (let passed = 0; passed < ms; passed += 2500) {
       await clock.advance(2500);
-      await turnsTaken(fake);
+      await api.settled();
     }
   };
-  await turnsTaken(fake);
+  await api.settled();
   return { elector, advance };
 }
 
@@ -203,7 +217,7 @@ test("one of two leads; when it is killed the other takes over after the lease, 
 test("a leader that cannot renew stops before its lease can be taken, and leads again afterwards", async () => {
   await using fake = await startFakeKubernetes();
   const a = await elect(fake, "a", 1);
-  fake.fault({ cut: true });
+  fake.fault({ cut: "before" });
   await a.advance(7500);
   expect(a.elector.holds()).toBe(true);
   await a.advance(5000);
