@@ -24,6 +24,8 @@ interface Sample {
 export interface HistogramSeries {
   /** The values of these labels; the same ones for the same labels. */
   open(labels: Record<string, string>): HistogramValue;
+  /** The values of these labels end; nothing is told of them any more. */
+  close(labels: Record<string, string>): void;
   /** For prom-client's registry. */
   readonly metric: { name: string; help: string; type: "histogram"; get(): Promise<HistogramReading> };
 }
@@ -63,13 +65,15 @@ export function createHistogramSeries({ name, help, buckets }: HistogramConfig):
     return { value: { observe }, read };
   };
   const values = (): Sample[] => [...series.values()].flatMap(({ read }) => read());
+  const keyOf = (labels: Record<string, string>): string => JSON.stringify(Object.entries(labels).sort());
   return {
     open: (labels) => {
-      const key = JSON.stringify(Object.entries(labels).sort());
+      const key = keyOf(labels);
       const opened = series.get(key) ?? openNew(labels);
       series.set(key, opened);
       return opened.value;
     },
+    close: (labels) => void series.delete(keyOf(labels)),
     metric: { name, help, type, get: async () => ({ name, help, type, values: values() }) },
   };
 }

@@ -76,6 +76,11 @@ export interface Metrics {
   onScrape(collect: () => void | Promise<void>): () => void;
   /** The same registry for another service of this process. */
   forService(service: string): Metrics;
+  /**
+   * The service has ended while its process goes on: its series end, and what it reads at scrapes is read no more.
+   * Two views of one service share their series.
+   */
+  end(): void;
   /** All declared metrics, those of the process included. */
   catalogue(): MetricInfo[];
   /** The exposition text. */
@@ -120,17 +125,23 @@ interface Shared {
 function view(shared: Shared, service: string): Metrics {
   const { registry } = shared;
   const bound = (labels: object | undefined): Record<string, string> => ({ ...labels, service });
+  const ends: (() => void)[] = [];
   return {
     service,
     contentType: registry.contentType,
     counter: (spec) => {
       const counter = declare(shared, "counter", spec, (config) => new Counter(config));
       const sums = sumsByLabels(spec, () => ({ by: 0 }));
-      shared.sums.add(() => {
+      const handOn = (): void => {
         for (const [sum, labels] of sums.all()) {
           counter.inc(bound(labels), sum.by);
           sum.by = 0;
         }
+      };
+      shared.sums.add(handOn);
+      ends.push(() => {
+        shared.sums.delete(handOn);
+        for (const [, labels] of sums.all()) counter.remove(bound(labels));
       });
       const add = (sum: { by: number }, by: number): void => {
         if (by >= 0) sum.by += by;
@@ -147,10 +158,14 @@ function view(shared: Shared, service: string): Metrics {
     },
     gauge: (spec) => {
       const gauge = declare(shared, "gauge", spec, (config) => new Gauge(config));
+      const told = sumsByLabels({ ...spec, labels: openLabels(spec.labels) }, (labels) => bound(labels));
+      ends.push(() => {
+        for (const [labels] of told.all()) gauge.remove(labels);
+      });
       return {
-        set: (value, ...labels) => gauge.set(bound(labels[0]), value),
-        inc: (by, ...labels) => gauge.inc(bound(labels[0]), by),
-        remove: (...labels) => gauge.remove(bound(labels[0])),
+        set: (value, ...labels) => gauge.set(told.at(labels[0]), value),
+        inc: (by, ...labels) => gauge.inc(told.at(labels[0]), by),
+        remove: (...labels) => gauge.remove(told.at(labels[0])),
       };
     },
     histogram: (spec) => {
@@ -162,6 +177,9 @@ function view(shared: Shared, service: string): Metrics {
         return created;
       });
       const values = sumsByLabels(spec, (labels) => series.open(bound(labels)));
+      ends.push(() => {
+        for (const [, labels] of values.all()) series.close(bound(labels));
+      });
       return {
         observe: (value, ...labels) => values.at(labels[0]).observe(value),
         at: (...labels) => {
@@ -173,9 +191,14 @@ function view(shared: Shared, service: string): Metrics {
     },
     onScrape: (collect) => {
       shared.readers.add(collect);
-      return () => shared.readers.delete(collect);
+      const stop = (): void => void shared.readers.delete(collect);
+      ends.push(stop);
+      return stop;
     },
     forService: (other) => view(shared, other),
+    end: () => {
+      for (const end of ends.splice(0)) end();
+    },
     catalogue: () => registry.getMetricsAsArray().map((metric) => infoOf(shared, metric)),
     text: async () => {
       await Promise.all([...shared.readers].map((read) => read()));
@@ -205,6 +228,11 @@ function sumsByLabels<T>(
   };
   for (const values of listedValues(labels)) at(values);
   return { at, all: () => sums.values() };
+}
+
+/** A gauge that was never set is not there: zero would be a claim. */
+function openLabels(labels: LabelSpec = {}): LabelSpec {
+  return Object.fromEntries(Object.keys(labels).map((name) => [name, "set"]));
 }
 
 /** Every combination of label values; none when the values of a label are not listed. */

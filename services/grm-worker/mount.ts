@@ -23,11 +23,10 @@ export async function openGrmWorker(runtime: Runtime, options: GrmWorkerMount): 
   const engine = await openEngine();
   void engine.died?.then(host.fail);
   const log = host.log.child({ service: options.name });
+  // Workers come and go while the process lives.
+  const metrics = host.metrics.forService(options.name);
   const worker = await startGrmWorker(
-    {
-      ...{ bus: runtime.bus(), engine, grammar, clock, log, tracer: runtime.tracer() },
-      metrics: host.metrics.forService(options.name),
-    },
+    { bus: runtime.bus(), engine, grammar, clock, log, tracer: runtime.tracer(), metrics },
     {
       name: `${host.id}-${options.name}`,
       votesPerBallot: config.judging.votesPerBallot,
@@ -40,6 +39,7 @@ export async function openGrmWorker(runtime: Runtime, options: GrmWorkerMount): 
     stop: async (deadline) => {
       await worker.stop(deadline);
       await engine.close();
+      metrics.end();
     },
   };
 }

@@ -122,3 +122,26 @@ test("a gauge that is not known any more is not told", async () => {
   expect(text).not.toContain('queue="x"');
   expect(text).toContain('covote_backlog{queue="y",service="a"} 2');
 });
+
+test("a service that ends takes its series with it, and leaves those of others", async () => {
+  const metrics = createMetrics({ service: "a" });
+  const ending = metrics.forService("worker-7");
+  let reads = 0;
+  for (const each of [metrics, ending]) {
+    each.counter({ name: "covote_lost_total", help: "Lost.", labels: { why: ["x"] } }).inc(1, { why: "x" });
+    each.gauge({ name: "covote_backlog", help: "Items.", labels: { queue: "few" } }).set(3, { queue: "q" });
+    each.histogram({ name: "covote_wait_seconds", help: "Waits.", buckets: [1] }).observe(0.5);
+  }
+  ending.onScrape(() => {
+    reads++;
+  });
+  expect(await metrics.text()).toContain('service="worker-7"');
+  expect(reads).toBe(1);
+  ending.end();
+  const text = await metrics.text();
+  expect(text).not.toContain("worker-7");
+  expect(reads).toBe(1);
+  expect(text).toContain('covote_lost_total{why="x",service="a"} 1');
+  expect(text).toContain('covote_backlog{queue="q",service="a"} 3');
+  expect(text).toContain('covote_wait_seconds_count{service="a"} 1');
+});
