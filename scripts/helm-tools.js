@@ -68,7 +68,7 @@ const schemasKept = isKept(join(schemas, ".made-of"), stampOfSchemas);
 if ((missing.length > 0 || !schemasKept) && spawnSync("go", ["version"]).status !== 0) {
   const what = missing.map(([name]) => name).join(" and ") || "the schemas of Kubernetes";
   console.error(
-    `covote: make test-helm needs ${what}, which Go builds, and there is no Go in PATH; install Go 1.24 or newer (https://go.dev/dl)`,
+    `covote: make test-helm needs ${what}, which Go builds, and there is no Go in PATH; install Go 1.26 or newer (https://go.dev/dl)`,
   );
   process.exit(process.env.CI ? 2 : 3);
 }

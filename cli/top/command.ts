@@ -11,9 +11,10 @@ import { ClusterServiceService, type GetScalingResponse } from "../../lib/wire/g
 import { numberFlag } from "../options.js";
 import { styleFor } from "../run/display.js";
 import { columnsOf, interruption, type Terminal } from "../terminal.js";
+import { type TlsFlags, tlsOfFlags, withTls } from "../tls-options.js";
 import { renderTop, topForMachines } from "./render.js";
 
-interface TopFlags {
+interface TopFlags extends TlsFlags {
   address: string;
   decisions: string;
   once?: boolean;
@@ -41,7 +42,7 @@ const eraseLine = "\u001b[K";
 const eraseBelow = "\u001b[J";
 
 export function topCommand(terminal: Terminal): Command {
-  return new Command("top")
+  return withTls(new Command("top"))
     .description("Loads, queues, pools and the last scaling decisions of a running cluster")
     .option("--address <host:port>", "gRPC address of any of its services", "127.0.0.1:50051")
     .option("--decisions <count>", "last decisions to show", "10")
@@ -53,7 +54,13 @@ export function topCommand(terminal: Terminal): Command {
       const decisions =
         numberFlag("--decisions", flags.decisions, { least: 1, most: 200, whole: true }) ?? 10;
       const clock = systemClock();
-      const client = createGrpcClient({ address: flags.address, what: "--address", clock });
+      const credentials = await tlsOfFlags(flags);
+      const client = createGrpcClient({
+        address: flags.address,
+        what: "--address",
+        clock,
+        ...(credentials && { credentials }),
+      });
       try {
         const live = terminal.stdout.isTTY === true && flags.json !== true && flags.once !== true;
         if (live) await draw(client, decisions, terminal);

@@ -119,7 +119,7 @@ const rightsOf: Record<NatsUser, (subjects: Subjects) => Rights> = {
   "co-scaler": (subjects) =>
     all(service(subjects, "co-scaler"), asksAboutCluster(subjects), writesBucket(subjects, "scaling"), {
       publish: [subjects.events()],
-      subscribe: [subjects.loads(), subjects.events()],
+      subscribe: [subjects.events()],
     }),
   "nats-steward": (subjects) => all(service(subjects, "nats-steward"), ownsTopology(subjects)),
 };
@@ -133,7 +133,7 @@ function service({ stream }: Subjects, name: string): Rights {
   };
 }
 
-/** `covote status` may be asked of whoever answers over gRPC. */
+/** `covote status` and `covote top` may be asked of whoever answers over gRPC. */
 function asksAboutCluster(subjects: Subjects): Rights {
   const streams = [...queueNames.map((queue) => subjects.stream(queue)), deadLetterStreamName(subjects)];
   return all(
@@ -142,7 +142,7 @@ function asksAboutCluster(subjects: Subjects): Rights {
         "$SRV.STATS",
         ...streams.flatMap((stream) => [api("STREAM.INFO", stream), api("CONSUMER.LIST", stream)]),
       ],
-      subscribe: [`${subjects.root}.discovery.*`],
+      subscribe: [`${subjects.root}.discovery.*`, subjects.loads()],
     },
     readsBucket(subjects, "versions"),
     readsBucket(subjects, "scaling"),

@@ -134,10 +134,10 @@ describe("a cluster of services that may do only what they need", () => {
         mountGrpoLearner(runtime, { prompts, finished, openTrainer: async () => createCountingTrainer() }),
       ),
     ]);
-    const scaling = start("co-scaler", mountCoScaler);
+    const scaler = start("co-scaler", mountCoScaler);
     await start("nats-steward", mountNatsSteward);
     const [aggregator, worker] = await waiting;
-    const decided = nextDecision(await scaling);
+    const decided = nextDecision(await scaler);
     const balance = await finished.promise;
     expect(balance).toMatchObject({ trained: 4 });
 
@@ -153,6 +153,14 @@ describe("a cluster of services that may do only what they need", () => {
       const status = await client.unary(ClusterServiceService.getStatus, {});
       expect(status.services.map(({ name }) => name).sort()).toEqual([...natsUsers].sort());
       expect(status.models.map(({ role }) => role)).toEqual(["policy"]);
+
+      const reporting = async (): Promise<string[]> => {
+        const { loads } = await client.unary(ClusterServiceService.getScaling, { decisions: 1 });
+        return loads.map(({ role }) => role).sort();
+      };
+      await expect
+        .poll(reporting, { timeout: 10_000 })
+        .toEqual(["aggregator", "grm", "learner", "meta-rm", "policy"]);
 
       // Too large for an entry: it goes to the object store.
       const long = "good 3 ".repeat(60_000);
