@@ -48,6 +48,10 @@ test-helm: setup ## Run the Helm chart's tests with the real helm and kubeconfor
 test-k8s: setup control-plane ## Run the tests on a real Kubernetes control plane (needs Go; the first time builds it)
 	@$(BIN)/vitest run --config vitest.k8s.config.js $(ARGS)
 
+.PHONY: test-python
+test-python: setup ## Run the tests against a real inference server (needs Python 3.10; the first time installs 5 GB into .venv)
+	@node scripts/python-env.js && $(BIN)/vitest run --config vitest.python.config.js $(ARGS)
+
 .PHONY: verify
 verify: packages build ## Types, lint, contract, generated files and layers: what must hold before a commit
 	@bash scripts/verify.sh
