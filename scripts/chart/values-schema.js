@@ -5,6 +5,8 @@
  * belongs to Kubernetes (affinity, resources, volumes) is left to Kubernetes; `config` is covote's own schema.
  */
 
+import { latencySecondsBuckets } from "../../dist/lib/host/metrics.js";
+
 /** @typedef {Record<string, unknown>} Schema */
 
 /** @param {string} description @param {Schema} [more] @returns {Schema} */
@@ -18,7 +20,7 @@ const whole = (description, minimum, maximum) => ({
   minimum,
   ...(maximum === undefined ? {} : { maximum }),
 });
-/** @param {readonly string[]} values @param {string} description @returns {Schema} */
+/** @param {readonly (string | number)[]} values @param {string} description @returns {Schema} */
 const oneOf = (values, description) => ({ enum: values, description });
 /** @param {Record<string, Schema>} properties @param {string} [description] @returns {Schema} */
 const section = (properties, description) => ({
@@ -251,7 +253,12 @@ export function valuesSchema(covote, users) {
           interval: text("Time between two scrapes.", { pattern: "^[0-9]+(ms|s|m)$" }),
           labels,
         }),
-        prometheusRule: section({ enabled: flag("Make PrometheusRules."), labels }),
+        prometheusRule: section({
+          enabled: flag("Make PrometheusRules."),
+          rewardSeconds: oneOf(latencySecondsBuckets, "Time within which a reward is to come, in seconds."),
+          runbookUrl: text("Where the repository is served.", { pattern: "^(https?://\\S+)?$" }),
+          labels,
+        }),
         dashboards: section({
           enabled: flag("Make ConfigMaps of the dashboards."),
           labels,

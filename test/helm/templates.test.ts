@@ -316,6 +316,21 @@ describe("what watches it", () => {
   });
 });
 
+test("alerts take the time of a reward and the place of their pages from the values", () => {
+  const rules = render({
+    set: {
+      "monitoring.prometheusRule.enabled": true,
+      "monitoring.prometheusRule.rewardSeconds": 180,
+      "monitoring.prometheusRule.runbookUrl": "https://git.example/covote/",
+    },
+  }).filter(({ kind }) => kind === "PrometheusRule");
+  const text = JSON.stringify(rules);
+  expect(text).toContain('le=\\"180\\"');
+  expect(text).not.toContain('le=\\"30\\"');
+  expect(text).toContain("within 180 s");
+  expect(text).toContain('"https://git.example/covote/docs/runbooks/CovoteEngineOut.md"');
+});
+
 describe("values that cannot be meant", () => {
   test.each<[set: Record<string, unknown>, line: string]>([
     [{ "grmWorker.replica": 2 }, "at '/grmWorker': additional properties 'replica' not allowed"],

@@ -11,6 +11,8 @@ import type { Cluster } from "../../cli/cluster/cluster.js";
 import { openOneProcessCluster } from "../../cli/cluster/one-process.js";
 import { dashboards } from "../../deploy/grafana/dashboards.js";
 import { declaredMetrics, seriesNames } from "../../deploy/metrics/declared.js";
+import { ruleGroups } from "../../deploy/prometheus/files.js";
+import { isAlert } from "../../deploy/prometheus/rule.js";
 import { systemClock } from "../../lib/core/clock.js";
 import { silentLogger } from "../../lib/core/logger.js";
 import { postcardsJudgment } from "../../lib/engine/simulated-judge.js";
@@ -165,6 +167,26 @@ for (const spec of Object.values(dashboards)) {
     }
   });
 }
+
+describe("the alerts", () => {
+  const rules = ruleGroups.flatMap((group) => group.rules);
+  test("are queries that Prometheus takes, and are silent in a cluster that works", async () => {
+    for (const rule of rules.filter(isAlert))
+      expect(await prometheus.query(rule.expr), rule.alert).toEqual([]);
+  });
+  test("stand on objectives that find their events", async () => {
+    for (const rule of rules) {
+      if (isAlert(rule) || !rule.record.endsWith("rate5m")) continue;
+      const found = await prometheus.query(rule.expr);
+      expect(
+        found.map(({ metric }) => metric.cluster),
+        rule.record,
+      ).toContain("laptop");
+      if (!rule.record.startsWith("covote:slo_errors")) continue;
+      for (const { value } of found) expect(Number(value[1]), rule.expr).toBe(0);
+    }
+  });
+});
 
 describe("what a running cluster tells", () => {
   test("is in the catalogue, and has all of it", async () => {
