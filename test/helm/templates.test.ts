@@ -8,7 +8,15 @@ import { findNatsServer } from "../../lib/bus/nats-server.js";
 import { natsPermissions, natsUsers } from "../../lib/bus/permissions.js";
 import { packagePath, packageVersion } from "../../lib/core/package-root.js";
 import { folder, installations, keys, removeFolder } from "./support/features.js";
-import { chart, type KubernetesObject, objectOf, podsOf, render, template } from "./support/helm.js";
+import {
+  chart,
+  configOf,
+  type KubernetesObject,
+  objectOf,
+  podsOf,
+  render,
+  template,
+} from "./support/helm.js";
 
 removeFolder();
 
@@ -19,8 +27,6 @@ const podOf = (objects: readonly KubernetesObject[], service: string) => {
   if (found === undefined) throw new Error(`no pod of ${service}`);
   return found.pod;
 };
-const configOf = (objects: readonly KubernetesObject[], name = "rl-covote-config") =>
-  parse(objectOf(objects, "ConfigMap", name).data["covote.yaml"]);
 const engine = { "engine.model": "m", "grmWorker.engine.mode": "sidecar" };
 
 describe("an engine in the pod", () => {

@@ -11,9 +11,9 @@ export const folder = mkdtempSync(join(tmpdir(), "covote-helm-"));
 export const removeFolder = (): void => afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 export const keys = makeKeys(join(folder, "keys"), "covote-nats-seeds");
-const keyValues = join(folder, "keys", "values.yaml");
+export const keyValues = join(folder, "keys", "values.yaml");
 
-function values(name: string, content: object): string {
+export function values(name: string, content: object): string {
   const file = join(folder, `${name}.yaml`);
   writeFileSync(file, stringify(content));
   return file;

@@ -112,6 +112,11 @@ export function validateValues(chartFolder: string, values: object): string {
   return run("helm", ["template", "checked", chartFolder, "--values", "-"], stringify(values)).err;
 }
 
+/** covote's configuration file, parsed. */
+export function configOf(objects: readonly KubernetesObject[]): Loose {
+  return parse(objectOf(objects, "ConfigMap", "rl-covote-config").data["covote.yaml"]);
+}
+
 export interface PodSpec {
   object: KubernetesObject;
   pod: Loose;
