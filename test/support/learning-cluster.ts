@@ -15,7 +15,7 @@ import { deadlineIn } from "../../lib/core/deadline.js";
 import { silentLogger } from "../../lib/core/logger.js";
 import { createRandom, uniformAt } from "../../lib/core/random.js";
 import type { GenerateRequest, GenerativeEngine } from "../../lib/engine/engine.js";
-import { createSimulatedEngine } from "../../lib/engine/simulated.js";
+import { createSimulatedEngine, type SimulatedEngineOptions } from "../../lib/engine/simulated.js";
 import type { LedgerBalance } from "../../lib/grpo/ledger.js";
 import { createMetrics } from "../../lib/host/metrics.js";
 import { defaultCollapseLimits } from "../../lib/spct/collapse.js";
@@ -171,8 +171,9 @@ export async function openLearningCluster(options: LearningClusterOptions): Prom
 export function samplingEngine(
   write: (request: GenerateRequest) => string = (request) =>
     `good ${Math.floor(uniformAt(request.seed, 0) * 10)}`,
+  options: Partial<SimulatedEngineOptions> = {},
 ): GenerativeEngine {
-  return createSimulatedEngine({ respond: write, slots: 16 });
+  return createSimulatedEngine({ respond: write, slots: 16, ...options });
 }
 
 /** Index of the group that a request of the sampler belongs to. */
