@@ -23,6 +23,8 @@ export interface GenerateRequest {
   stop?: readonly string[];
   /** When the answer is of no use any more, in milliseconds since the epoch. Default: as long as the engine waits. */
   deadlineAtMs?: number;
+  /** W3C trace context of what asks, for servers that trace. */
+  traceparent?: string;
 }
 
 export interface Generation {

@@ -86,7 +86,8 @@ export async function openOpenAiEngine(options: OpenAiEngineOptions): Promise<Op
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
       const timeoutMs = Math.min(requestTimeoutMs, leftMs);
-      const answer = await http.send({ method: "POST", path, body, timeoutMs, signal });
+      const { traceparent } = request;
+      const answer = await http.send({ method: "POST", path, body, timeoutMs, signal, traceparent });
       return readGeneration(http.name, readAnswer(http.name, answer));
     } catch (thrown) {
       const error = CovoteError.from(thrown);

@@ -33,6 +33,8 @@ export interface ServerRequest {
   /** For the whole exchange, in milliseconds. */
   timeoutMs: number;
   signal?: AbortSignal | undefined;
+  /** W3C trace context that the server may go on with. */
+  traceparent?: string | undefined;
 }
 
 export interface ServerAnswer {
@@ -67,7 +69,7 @@ export function createServerHttp(options: ServerHttpOptions): ServerHttp {
 
   const once = (request: ServerRequest, fresh: boolean): Promise<ServerAnswer> =>
     new Promise((resolve, reject) => {
-      const { method, path, body, timeoutMs, signal } = request;
+      const { method, path, body, timeoutMs, signal, traceparent } = request;
       if (signal?.aborted) return reject(cancelled(signal));
       const payload = body === undefined ? undefined : JSON.stringify(body);
       const headers: Record<string, string | number> = { accept: "application/json" };
@@ -75,6 +77,7 @@ export function createServerHttp(options: ServerHttpOptions): ServerHttp {
         headers["content-type"] = "application/json";
         headers["content-length"] = Buffer.byteLength(payload);
       }
+      if (traceparent !== undefined) headers.traceparent = traceparent;
       if (apiKey !== null) headers.authorization = `Bearer ${apiKey}`;
       const timers: Timer[] = [];
       let silence: Timer | undefined;

@@ -13,6 +13,8 @@ export interface GroupRequest {
   temperature: number;
   maxTokens: number;
   seed: number;
+  /** Of the span that samples it, for the engine. */
+  traceparent?: string | undefined;
 }
 
 export interface SampledGroup {
@@ -83,14 +85,15 @@ async function generateAll(
   request: GroupRequest,
   signal: AbortSignal,
 ): Promise<Generation[]> {
-  const { id, messages, groupSize, maxTokens, temperature, seed } = request;
+  const { id, messages, groupSize, maxTokens, temperature, seed, traceparent } = request;
+  const trace = traceparent === undefined ? {} : { traceparent };
   const failed = new AbortController();
   const either = AbortSignal.any([signal, failed.signal]);
   try {
     return await Promise.all(
       Array.from({ length: groupSize }, (_, i) =>
         engine.generate(
-          { id: `${id}-${i}`, messages, maxTokens, temperature, seed: seedFrom(seed, i) },
+          { id: `${id}-${i}`, messages, maxTokens, temperature, seed: seedFrom(seed, i), ...trace },
           { signal: either },
         ),
       ),

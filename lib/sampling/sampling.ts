@@ -94,7 +94,6 @@ export function createSampling(
     checkSampling({ groupSize, temperature });
     if (maxTokens < 1) throw invalid("max_tokens", "must be at least 1");
     await serving.until({ runId: prompt.runId, number: prompt.minPolicyVersion }, item.signal);
-    const request = { id: groupId, messages, groupSize, temperature, maxTokens, seed };
     const traceparent = item.traceparent ?? prompt.traceparent;
     const span = tracer?.start("sample", {
       parent: traceparent,
@@ -105,6 +104,8 @@ export function createSampling(
         "covote.responses": groupSize,
       },
     });
+    const about = { id: groupId, messages, groupSize, temperature, maxTokens, seed };
+    const request = { ...about, traceparent: span?.traceparent };
     const group = await within(span, async () => {
       const sampled = await sampleOrRefuse(engine, request, item.signal);
       span?.set({

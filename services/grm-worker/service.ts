@@ -176,7 +176,8 @@ export async function startGrmWorker(
       }
       span = tracer && voteSpan(tracer, ballot, ticket, parent);
       const casting = ticket.principleSet === undefined ? castVote : castSplitVote;
-      const vote = await casting(voter, ballot, prompt, ticket, signal);
+      const by = span === null ? voter : { ...voter, traceparent: span.traceparent };
+      const vote = await casting(by, ballot, prompt, ticket, signal);
       report.vote(vote, span?.traceparent);
       if (span) endVoteSpan(span, vote);
       intake.engineServed();

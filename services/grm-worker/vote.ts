@@ -21,6 +21,8 @@ export interface Voter {
   worker: string;
   /** Longest judgment, in tokens; null: as long as the grammar may need. */
   maxTokens: number | null;
+  /** Of the span of the vote at hand, where there is one; for the engine. */
+  traceparent?: string;
   /** A number that no other request to this engine has. */
   nextRequest(): number;
   /** Principles drawn apart, for the tickets that ask for them; left out or null: the grammar has none. */
@@ -109,6 +111,7 @@ export function requestOf(
     temperature: ballot.temperature,
     seed: ticket.seed,
     deadlineAtMs: ballot.deadlineAtMs,
+    ...(voter.traceparent === undefined ? {} : { traceparent: voter.traceparent }),
   };
 }
 

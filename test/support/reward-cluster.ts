@@ -6,11 +6,13 @@
  * when they are told to.
  */
 import type { BusOptions, NatsBus } from "../../lib/bus/open-bus.js";
+import { tracedBus } from "../../lib/bus/traced-bus.js";
 import { systemClock } from "../../lib/core/clock.js";
 import { deadlineIn } from "../../lib/core/deadline.js";
 import { type Deferred, deferred } from "../../lib/core/deferred.js";
 import { silentLogger } from "../../lib/core/logger.js";
 import { createRandom } from "../../lib/core/random.js";
+import type { Tracer } from "../../lib/core/tracer.js";
 import type { GenerativeEngine, ScalarEngine } from "../../lib/engine/engine.js";
 import {
   createSimulatedEngine,
@@ -47,6 +49,8 @@ export interface RewardClusterOptions {
   voteBudget?: { min: number; max: number };
   /** Services report their load so often; default: never. */
   loadIntervalMs?: number;
+  /** Of all parts; default: nothing is traced. */
+  tracer?: Tracer;
 }
 
 export interface RewardCluster extends AsyncDisposable {
@@ -82,10 +86,13 @@ export async function openRewardCluster(options: RewardClusterOptions): Promise<
     prompts: { ackWaitMs },
     experience: { ackWaitMs },
   };
-  const connect = (name: string): Promise<NatsBus> =>
-    nats.bus({ cluster, name, queues, random: createRandom(7) });
+  const { tracer } = options;
+  const connect = async (name: string): Promise<NatsBus> => {
+    const bus = await nats.bus({ cluster, name, queues, random: createRandom(7) });
+    return tracer === undefined ? bus : tracedBus(bus, tracer);
+  };
   const { grammar = grammars.postcards } = options;
-  const shared = { clock, log: silentLogger, grammar };
+  const shared = { clock, log: silentLogger, grammar, ...(tracer && { tracer }) };
   const loadOf = (host: string) =>
     options.loadIntervalMs === undefined ? {} : { load: { host, intervalMs: options.loadIntervalMs } };
   const bus = await connect("test");
@@ -120,6 +127,7 @@ export async function openRewardCluster(options: RewardClusterOptions): Promise<
       clock,
       random: createRandom(1),
       log: silentLogger,
+      ...(tracer && { tracer }),
       metrics: createMetrics({ service: "vote-aggregator" }),
     },
     {
@@ -139,6 +147,7 @@ export async function openRewardCluster(options: RewardClusterOptions): Promise<
     services: [aggregator.api],
     log: silentLogger,
     health: createHealth(),
+    ...(tracer && { tracer }),
     clock,
   });
   const client = createGrpcClient({ address: formatAddress(server.address), what: "reward service" });

@@ -62,6 +62,16 @@ describe.each(kinds)("a server of the kind %s", (kind) => {
     expect(body).toMatchObject({ n: 1, stream: false, seed: 3, temperature: 0.5, model: "judge" });
   });
 
+  test("is told the trace that its request belongs to, where there is one", async () => {
+    const server = await serve({ ...served, respond: () => "scores 7" });
+    const engine = await open(server, configured);
+    const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    await engine.generate(ask({ traceparent }), {});
+    await engine.generate(ask({}), {});
+    const told = server.asked.slice(-2).map(({ headers }) => headers.traceparent);
+    expect(told).toEqual([traceparent, undefined]);
+  });
+
   test("that stops at the limit of tokens says so", async () => {
     const engine = await open(
       await serve({ ...served, respond: () => "one two three four five" }),
