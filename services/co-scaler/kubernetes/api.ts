@@ -45,8 +45,13 @@ export interface Lease {
   holder: string;
   leaseMs: number;
   transitions: number;
+  /** When its holder got it; null: not said. */
+  acquiredAt: Date | null;
   resourceVersion: string;
 }
+
+/** `acquiredAt` null: now. */
+export type LeaseTerms = Pick<Lease, "holder" | "leaseMs" | "transitions" | "acquiredAt">;
 
 export interface KubernetesApi {
   readonly namespace: string;
@@ -60,11 +65,7 @@ export interface KubernetesApi {
   readLease(name: string): Promise<Lease | null>;
   /** Fails with `failed_precondition` when there is one. */
   createLease(name: string, holder: string, leaseMs: number): Promise<void>;
-  replaceLease(
-    name: string,
-    lease: Lease,
-    next: Pick<Lease, "holder" | "leaseMs" | "transitions">,
-  ): Promise<void>;
+  replaceLease(name: string, lease: Lease, next: LeaseTerms): Promise<void>;
 }
 
 export interface KubernetesApiOptions {
@@ -191,7 +192,7 @@ export async function openKubernetesApi(options: KubernetesApiOptions): Promise<
       }
     },
     createLease: async (name, holder, leaseMs) => {
-      const body = leaseBody({ holder, leaseMs, transitions: 0 });
+      const body = leaseBody({ holder, leaseMs, transitions: 0, acquiredAt: null });
       await call(asked("create", "leases", name), () =>
         coordination.createNamespacedLease({ namespace, body: { ...body, metadata: { name, namespace } } }),
       );
@@ -208,11 +209,7 @@ export async function openKubernetesApi(options: KubernetesApiOptions): Promise<
     },
   };
 
-  function leaseBody({
-    holder,
-    leaseMs,
-    transitions,
-  }: Pick<Lease, "holder" | "leaseMs" | "transitions">): V1Lease {
+  function leaseBody({ holder, leaseMs, transitions, acquiredAt }: LeaseTerms): V1Lease {
     const now = new k8s.V1MicroTime();
     return {
       apiVersion: "coordination.k8s.io/v1",
@@ -223,7 +220,7 @@ export async function openKubernetesApi(options: KubernetesApiOptions): Promise<
         leaseDurationSeconds: Math.max(1, Math.ceil(leaseMs / 1000)),
         leaseTransitions: transitions,
         renewTime: now,
-        acquireTime: now,
+        acquireTime: acquiredAt === null ? now : new k8s.V1MicroTime(acquiredAt),
       },
     };
   }
@@ -269,6 +266,7 @@ function toLease({ metadata, spec }: V1Lease): Lease {
     holder: spec?.holderIdentity ?? "",
     leaseMs: (spec?.leaseDurationSeconds ?? 0) * 1000,
     transitions: spec?.leaseTransitions ?? 0,
+    acquiredAt: spec?.acquireTime ?? null,
     resourceVersion: metadata?.resourceVersion ?? "",
   };
 }

@@ -45,8 +45,14 @@ export function startElector({ api, clock, random, log }: ElectorParts, options:
 
   const holds = (): boolean => clock.monotonic() < heldUntil;
 
-  const take = async (lease: Lease, startedAt: number, transitions: number): Promise<void> => {
-    await api.replaceLease(name, lease, { holder: identity, leaseMs, transitions });
+  const take = async (lease: Lease, startedAt: number): Promise<void> => {
+    const renews = lease.holder === identity;
+    await api.replaceLease(name, lease, {
+      holder: identity,
+      leaseMs,
+      transitions: renews ? lease.transitions : lease.transitions + 1,
+      acquiredAt: renews ? lease.acquiredAt : null,
+    });
     heldUntil = startedAt + renewMs;
     seen = null;
   };
@@ -59,14 +65,14 @@ export function startElector({ api, clock, random, log }: ElectorParts, options:
       heldUntil = startedAt + renewMs;
       return;
     }
-    if (lease.holder === identity) return take(lease, startedAt, lease.transitions);
+    if (lease.holder === identity) return take(lease, startedAt);
     // Another one has taken it: at the latest now it is known.
     heldUntil = Number.NEGATIVE_INFINITY;
     if (seen?.resourceVersion !== lease.resourceVersion) {
       seen = { resourceVersion: lease.resourceVersion, at: clock.monotonic() };
     }
     const expired = clock.monotonic() - seen.at >= lease.leaseMs;
-    if (lease.holder === "" || expired) await take(lease, startedAt, lease.transitions + 1);
+    if (lease.holder === "" || expired) await take(lease, startedAt);
   };
 
   const turn = async (): Promise<void> => {
@@ -107,7 +113,7 @@ export function startElector({ api, clock, random, log }: ElectorParts, options:
       try {
         const lease = await api.readLease(name);
         if (lease?.holder !== identity) return;
-        await api.replaceLease(name, lease, { holder: "", leaseMs: 1000, transitions: lease.transitions });
+        await api.replaceLease(name, lease, { ...lease, holder: "", leaseMs: 1000 });
       } catch (error) {
         log.debug({ error }, "the lease was not given back; it will run out");
       }

@@ -196,9 +196,11 @@ test("one of two leads; when it is killed the other takes over after the lease, 
   const a = await elect(fake, "a", 1);
   const b = await elect(fake, "b", 2);
   expect([a.elector.holds(), b.elector.holds()]).toEqual([true, false]);
+  const acquired = fake.lease(lease.name)?.acquireTime;
   await a.advance(5000);
   await b.advance(5000);
   expect([a.elector.holds(), b.elector.holds()]).toEqual([true, false]);
+  expect(fake.lease(lease.name)?.acquireTime).toBe(acquired);
   // Killed: its clock stands still for us, and nobody renews.
   await b.advance(10_000);
   expect(b.elector.holds()).toBe(false);
