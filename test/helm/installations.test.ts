@@ -86,6 +86,20 @@ describe.each(Object.entries(installations))("%s", (name, values) => {
     }
   });
 
+  test("NATS, too, would be let into a namespace that enforces the restricted standard", () => {
+    for (const nats of objects.filter(({ kind }) => kind === "StatefulSet")) {
+      const { spec } = nats.spec.template;
+      expect(spec.securityContext).toMatchObject({
+        ...{ runAsNonRoot: true, runAsUser: 1000, seccompProfile: { type: "RuntimeDefault" } },
+      });
+      for (const container of spec.containers) {
+        expect(container.securityContext, container.name).toMatchObject({
+          ...{ allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } },
+        });
+      }
+    }
+  });
+
   test("nobody has a token of the API server but the co-scaler", () => {
     for (const { object, pod } of pods) {
       const scales = pod.serviceAccountName.endsWith("-co-scaler");
