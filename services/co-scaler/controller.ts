@@ -89,6 +89,19 @@ export function createController(parts: ControllerParts, options: ControllerOpti
     return ours ? goal : asIs;
   };
 
+  /** A state that this planner cannot go on from, of another version perhaps, is forgotten: it holds until it has learned. */
+  const plan = (planner: Planner, observation: Observation): { planner: Planner; decision: Decision } => {
+    try {
+      return { planner, decision: planner.decide(observation) };
+    } catch (thrown) {
+      const error = CovoteError.from(thrown);
+      if (error.code !== "internal") throw error;
+      log.error({ error }, "the planner cannot go on from what was remembered and begins anew");
+      const anew = createPlanner(options.planner);
+      return { planner: anew, decision: anew.decide(observation) };
+    }
+  };
+
   const act = async (changes: readonly PoolChange[]): Promise<ScalingAction[]> => {
     const actions: ScalingAction[] = [];
     for (const change of changes) {
@@ -115,7 +128,7 @@ export function createController(parts: ControllerParts, options: ControllerOpti
 
   const decide = async (id: string, round: Round): Promise<void> => {
     mind ??= await wake();
-    const { memory, planner, starts } = mind;
+    const { memory, starts } = mind;
     const states = await actuator.read();
     round.states = states;
     const goal = goalOf(mind, states);
@@ -133,7 +146,7 @@ export function createController(parts: ControllerParts, options: ControllerOpti
       options.observing,
     );
     round.observation = observation;
-    const decision = planner.decide(observation);
+    const { planner, decision } = plan(mind.planner, observation);
     round.decision = decision;
     const steps = nextSteps(states, decision.targets, gpusPerReplica, budgetGpus);
     const begun = perPool((pool) => {
@@ -150,7 +163,7 @@ export function createController(parts: ControllerParts, options: ControllerOpti
       votes: decision.k,
     };
     await store.keep(next);
-    mind.memory = next;
+    mind = { memory: next, planner, starts };
     round.actions = await act(steps.changes);
     for (const wait of steps.waits) {
       const detail = "GPUs are still held by replicas that start or drain";

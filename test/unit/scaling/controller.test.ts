@@ -364,3 +364,17 @@ test("one that cannot know whether it leads says why, and does nothing", async (
   expect(decision).toMatchObject({ reason: "held", problem: "the lease: not allowed (403)", actions: [] });
   expect(pools.applied).toEqual([]);
 });
+
+test("what another version has remembered and nobody can read is forgotten, and the split holds", async () => {
+  const pools = fakePools({ policy: 6, grm: 1, metaRm: 1 });
+  const memory = sharedMemory();
+  const store = memory.open();
+  await store.recall();
+  const planner = { estimates: {}, targets: null } as unknown as Memory["planner"];
+  await store.keep({ ...nothing, planner });
+  const scaler = openScaler({ pools, memory });
+  expect(await scaler.controller.round()).toMatchObject({ problem: "", reason: "held", actions: [] });
+  expect(scaler.log.lines.map(({ level }) => level)).toContain("error");
+  await scaler.report(3);
+  expect(await scaler.controller.round()).toMatchObject({ problem: "", moved: true });
+});
