@@ -87,10 +87,9 @@ export interface GenerativeEngine {
   readonly maxPositions: number;
   /** Why its answers are no data to train on: token ids or log-probabilities are missing. Absent: they are not. */
   readonly untrainable?: string;
-  /**
-   * Tokens of a prompt, or where only a server knows them and a guess will do, a guess that is not too high; throws
-   * `invalid_argument` when the text has words that the model does not know.
-   */
+  /** `countTokens` may only guess, not too high: a server knows better, and refuses what is too long. */
+  readonly guesses?: boolean;
+  /** Tokens of a prompt; throws `invalid_argument` when the text has words that the model does not know. */
   countTokens(messages: readonly ChatMessage[]): number | Promise<number>;
   readonly died?: Died;
   close(): Promise<void>;

@@ -1,6 +1,7 @@
 /**
- * One server as a member of a pool of engines: reached, identified, and given up when it serves other weights than the
- * rest. What a request looks like is the engine's matter.
+ * Servers as the members of a pool of engines: reached, identified, and left out while they serve other weights than the
+ * rest. When all of them have gone over to the same other weights, these are the engine's from then on. What a request
+ * looks like is the engine's matter.
  */
 import type { Clock } from "../core/clock.js";
 import { CovoteError } from "../core/errors.js";
@@ -35,8 +36,8 @@ export interface Endpoint extends PoolMember {
 }
 
 export interface OpenEndpoints {
-  /** Of the weights that all serve. */
-  identity: ServerIdentity;
+  /** Of the weights that all serve, now: only the version changes. */
+  serving(): ServerIdentity;
   members: { member: Endpoint; initial: Health }[];
   close(): void;
 }
@@ -69,20 +70,33 @@ export async function openEndpoints(
     const found = await firstOnes(servers, look, options);
     const [first] = [...found.values()].filter((result) => !(result instanceof CovoteError));
     const identity = first as ServerIdentity;
+    let serving = identity;
+    /** What each served when it last said so. */
+    const said = new Map<ServerHttp, string>();
+    for (const [http, result] of found) if (!(result instanceof CovoteError)) said.set(http, result.version);
+    const probe = async (http: ServerHttp, signal: AbortSignal): Promise<void> => {
+      const looked = await look(http, signal);
+      said.set(http, looked.version);
+      const strange = problemWith(looked, serving, http);
+      if (strange === null) return;
+      const agreed = [...said.values()].every((version) => version === looked.version);
+      if (!agreed || looked.kind !== serving.kind || looked.model !== serving.model) {
+        throw new CovoteError("failed_precondition", strange);
+      }
+      log.warn({ engine: looked.version }, `${field}: the servers have gone over to ${looked.version}`);
+      serving = looked;
+    };
     const members = servers.map((http): { member: Endpoint; initial: Health } => {
       const result = found.get(http);
       const problem = result === undefined ? "not reached yet" : problemWith(result, identity, http);
       if (problem === null) log.info({ endpoint: http.name }, `${field}: ${describe(http, identity)}`);
       else log.warn({ endpoint: http.name }, `${field}: ${http.name} is left out for now: ${problem}`);
       return {
-        member: memberOf(http, async (signal) => {
-          const strange = problemWith(await look(http, signal), identity, http);
-          if (strange !== null) throw new CovoteError("failed_precondition", strange);
-        }),
+        member: memberOf(http, (signal) => probe(http, signal)),
         initial: problem === null ? healthy : unproven(problem, clock.monotonic()),
       };
     });
-    return { identity, members, close };
+    return { serving: () => serving, members, close };
   } catch (thrown) {
     close();
     throw thrown;

@@ -79,7 +79,8 @@ export async function openOpenAiScorer(options: OpenAiScorerOptions): Promise<Op
     const same = readLogit(http.name, form, activated, "logit") === logit;
     given = same && logit > 0 && logit < 1 ? "probability" : "logit";
   });
-  const { identity, members } = opened;
+  const { members, serving } = opened;
+  const identity = serving();
   const form = formOf(identity);
   const how = given === "logit" ? "raw logits" : "probabilities, whose logits are taken";
   log.info({ engine: identity.version }, `${field}: ${serverNames[identity.kind]}: ${how} by ${form.path}`);
@@ -126,7 +127,7 @@ export async function openOpenAiScorer(options: OpenAiScorerOptions): Promise<Op
       }
       return scores;
     },
-    version: () => ({ number: 0, version: identity.version }),
+    version: () => ({ number: 0, version: serving().version }),
     stats: () => ({
       ...pool.stats(),
       slots: pool.slots(),

@@ -12,7 +12,7 @@ import { createHash } from "node:crypto";
 import { CovoteError, invalid } from "../core/errors.js";
 import type { ChatMessage } from "../grm/chat.js";
 import type { LlamaTokenizer } from "../llama/tokenizer.js";
-import type { GenerateRequest, Generation, GenerativeEngine } from "./engine.js";
+import type { GenerateRequest, GenerativeEngine } from "./engine.js";
 import { type EndpointsOptions, openEndpoints } from "./openai-endpoint.js";
 import {
   generateBody,
@@ -117,7 +117,8 @@ export async function openOpenAiEngine(options: OpenAiEngineOptions): Promise<Op
       return ask();
     });
   });
-  const { identity, members } = opened;
+  const { members, serving } = opened;
+  const identity = serving();
   const told = sample as WireGeneration | null;
   const server = serverNames[identity.kind];
   const maxPositions = options.maxPositions ?? identity.maxPositions ?? assumed(identity);
@@ -176,7 +177,8 @@ export async function openOpenAiEngine(options: OpenAiEngineOptions): Promise<Op
       const generation = await pool
         .run(
           async ({ http }, own) => {
-            const value = await send(http, identity, request, own);
+            const { version } = serving();
+            const value = { ...(await send(http, identity, request, own)), version };
             return { value, tokens: value.completionTokens };
           },
           { signal },
@@ -185,9 +187,10 @@ export async function openOpenAiEngine(options: OpenAiEngineOptions): Promise<Op
       readable(generation, request);
       generatedTokens += generation.completionTokens;
       promptTokens += generation.promptTokens;
-      return toGeneration(generation, identity.version, clock.monotonic() - startedMs);
+      const { fingerprint: _, ...told } = generation;
+      return { ...told, engineMs: clock.monotonic() - startedMs };
     },
-    version: () => ({ number: 0, version: identity.version }),
+    version: () => ({ number: 0, version: serving().version }),
     stats: () => {
       account();
       return { ...pool.stats(), slots: pool.slots(), generatedTokens, promptTokens, busyMs };
@@ -197,6 +200,7 @@ export async function openOpenAiEngine(options: OpenAiEngineOptions): Promise<Op
     },
     maxPositions,
     ...(untrainable === null ? {} : { untrainable }),
+    ...(tokenizer === null ? { guesses: true } : {}),
     countTokens,
     endpoints: pool.endpoints,
     close: () => {
@@ -213,14 +217,6 @@ function promptOf({ messages, opening = "" }: GenerateRequest, tokenizer: LlamaT
   const text = tokenizer.render(messages);
   if (opening === "") return { t: "written", text, ids };
   return { t: "written", text: `${text}${opening}`, ids: [...ids, ...tokenizer.encode(opening)] };
-}
-
-function toGeneration(
-  { fingerprint: _, ...wire }: WireGeneration,
-  version: string,
-  engineMs: number,
-): Generation {
-  return { ...wire, version, engineMs };
 }
 
 function lackOf({ tokenIds, promptIds, logprobs }: WireGeneration, server: string): string | null {

@@ -45,7 +45,7 @@ const shared = {
     .max(4096)
     .default(32)
     .describe(
-      "With openai: most requests that one endpoint gets side by side; fewer while it says that it is full.",
+      "With openai: most requests that one endpoint gets side by side from one worker; fewer while it says that it is full.",
     ),
   connectTimeoutMs: z
     .int()

@@ -27,6 +27,12 @@ export function policyApi(engine: GenerativeEngine): PolicyApi {
     const { groupSize, temperature, seed } = request;
     checkSampling({ groupSize, temperature });
     const room = engine.maxPositions - (await engine.countTokens(messages));
+    if (request.maxTokens === 0 && engine.guesses === true) {
+      throw invalid(
+        "max_tokens",
+        "is needed: how much room is left after the prompt, only the policy's server knows",
+      );
+    }
     const maxTokens = request.maxTokens === 0 ? room : request.maxTokens;
     if (maxTokens < 1 || maxTokens > room) {
       throw invalid(

@@ -55,6 +55,29 @@ test("score asks the servers, with the key from the environment, and names their
   expect(votes[0]! + votes[1]!).toBe(4);
 });
 
+test("a meta RM on a server scores the votes", async () => {
+  const meta = await startEngineServer({ kind: "vllm", model: "meta", logit: (text) => text.length / 100 });
+  try {
+    const terminal = fakeTerminal({ env: { JUDGE_KEY: apiKey } });
+    const more = [
+      "grm.engine.apiKeyEnv=JUDGE_KEY",
+      "metaRm.engine.kind=openai",
+      `metaRm.engine.endpoints=${meta.url}`,
+    ];
+    const flags = [...onServers(...more), "--set", "metaRm.keep=2"];
+    const { code, out } = await covote(["score", "--json", ...group, ...flags], terminal);
+    expect(code).toBe(0);
+    const answer = JSON.parse(out) as Answer & {
+      meta_version: string;
+      votes: { meta_score: number | null }[];
+    };
+    expect(answer.meta_version).toMatch(/^meta@[0-9a-f]{8}$/);
+    expect(answer.votes.every(({ meta_score }) => (meta_score ?? 0) > 0)).toBe(true);
+  } finally {
+    await meta.stop();
+  }
+});
+
 test("a key that is nowhere is one line that names the setting, before anything starts", async () => {
   const flags = onServers("grm.engine.apiKeyEnv=JUDGE_KEY");
   const { code, err } = await covote(["score", ...group, ...flags]);

@@ -5,6 +5,7 @@
  * A server answers when its `delayMs` is over; aborting and closing connections is noticed and counted.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { countWords, wordIds } from "../../lib/engine/simulated-words.js";
 import type { ChatMessage } from "../../lib/grm/chat.js";
@@ -73,6 +74,8 @@ export interface EngineServerOptions {
   maxModelLen?: number;
   apiKey?: string;
   delayMs?: number;
+  /** PEM texts: the server speaks TLS. */
+  tls?: { cert: string; key: string };
 }
 
 type Answer = { status: number; body: unknown; headers?: Record<string, string> };
@@ -304,10 +307,11 @@ export async function startEngineServer(options: EngineServerOptions): Promise<E
     return found === undefined ? notFound : { status: 200, body: found };
   };
 
-  const server = createServer((request, response) => {
+  const listener = (request: IncomingMessage, response: ServerResponse): void => {
     response.on("error", () => undefined);
     void handle(request, response).catch(() => response.destroy());
-  });
+  };
+  const server = options.tls === undefined ? createServer(listener) : createTlsServer(options.tls, listener);
   server.on("connection", (socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
@@ -321,7 +325,12 @@ export async function startEngineServer(options: EngineServerOptions): Promise<E
     server.close();
   };
   return Object.assign(state, {
-    ...{ url: `http://127.0.0.1:${port}`, name: `127.0.0.1:${port}`, asked, questions },
+    ...{
+      url: `${options.tls === undefined ? "http" : "https"}://127.0.0.1:${port}`,
+      name: `127.0.0.1:${port}`,
+      asked,
+      questions,
+    },
     die: close,
     revive: () => listen(port),
     stop: () => {

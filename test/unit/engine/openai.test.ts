@@ -1,9 +1,13 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { CovoteError } from "../../../lib/core/errors.js";
 import { packagePath } from "../../../lib/core/package-root.js";
 import type { OpenAiEngine, OpenAiEngineOptions } from "../../../lib/engine/openai.js";
 import { openTokenizerFiles } from "../../../lib/llama/checkpoint.js";
 import { createTokenizer } from "../../../lib/llama/tokenizer.js";
+import { noOpenssl, selfSigned } from "../../support/certificates.js";
 import {
   type EngineServer,
   type EngineServerKind,
@@ -294,6 +298,26 @@ describe("at the start", () => {
   });
 });
 
+describe.skipIf(noOpenssl !== undefined)(`TLS${noOpenssl === undefined ? "" : ` (${noOpenssl})`}`, () => {
+  test("is checked: a server of a known authority serves, any other is one line that names the setting", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "covote-engine-tls-"));
+    try {
+      const { cert, key } = selfSigned(folder, "server");
+      const tls = { cert: readFileSync(cert, "utf8"), key: readFileSync(key, "utf8") };
+      const server = await serve({ kind: "vllm", tls });
+      const engine = await open(server, { ca: tls.cert });
+      expect((await engine.generate(ask(), {})).text).toBe("yes");
+      const error = await errorOf(engineOn([server], { startTimeoutMs: 100 }));
+      expect(error.message).toMatch(
+        /cannot be reached \(DEPTH_ZERO_SELF_SIGNED_CERT\); its certificate is not trusted/,
+      );
+      expect(error.message).toMatch(/name its authority as engine\.caFile/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
+
 describe("several servers", () => {
   test("one that dies with requests in hand costs none of them", async () => {
     const servers = [await serve({ kind: "vllm" }), await serve({ kind: "vllm" })] as const;
@@ -333,6 +357,31 @@ describe("several servers", () => {
     );
     servers[1].weights = "weights-1";
     await until("it joined", () => engine.endpoints()[1]?.state === "healthy");
+  });
+
+  test("when all of them have gone over to other weights, the engine's version is theirs", async () => {
+    const servers = [await serve({ kind: "vllm" }), await serve({ kind: "vllm" })] as const;
+    const engine = await engineOn(servers);
+    stops.push(engine.close);
+    const { version } = engine.version();
+    /** Restarted with other weights; noticed by the request that fails. */
+    const goOver = async (server: EngineServer): Promise<void> => {
+      server.weights = "weights-2";
+      server.fault = "500";
+      await until("it was noticed", () => {
+        void engine.generate(ask(), {}).catch(() => undefined);
+        return engine.endpoints()[servers.indexOf(server)]?.state !== "healthy";
+      });
+      server.fault = "none";
+    };
+    await goOver(servers[0]);
+    expect((await engine.generate(ask(), {})).version).toBe(version);
+    await goOver(servers[1]);
+    await until("both serve", () => engine.endpoints().every(({ state }) => state === "healthy"));
+    const generation = await engine.generate(ask(), {});
+    expect(generation.version).toMatch(/^judge@/);
+    expect(generation.version).not.toBe(version);
+    expect(engine.version().version).toBe(generation.version);
   });
 
   test("the servers' own queue and cache bring down how much they get", async () => {
