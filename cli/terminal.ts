@@ -13,11 +13,12 @@ export interface TerminalStream {
   write(text: string | Uint8Array): boolean;
   isTTY?: boolean;
   columns?: number;
+  rows?: number;
 }
 
-/** Columns to write in: the terminal's, or 100 in pipes and files. */
+/** Columns to write in: the terminal's (80 where it does not know them), or 100 in pipes and files. */
 export function columnsOf({ stdout }: Pick<Terminal, "stdout">): number {
-  return stdout.isTTY === true ? (stdout.columns ?? 80) : 100;
+  return stdout.isTTY === true ? stdout.columns || 80 : 100;
 }
 
 /** A signal that SIGINT or SIGTERM aborts, until `release` is called. */

@@ -22,7 +22,7 @@ interface TopFlags extends TlsFlags {
 }
 
 const help = `
-Loads are of the last minute. The first answer comes with the first load reports, two seconds after the question.
+Loads are of the last minute; taken is the share of the engines' slots. The first answer comes with the first load reports, two seconds after the question.
 
 Example:
   covote top
@@ -106,7 +106,9 @@ async function draw(client: GrpcClient, decisions: number, terminal: Terminal): 
   try {
     for (let first = true; !signal.aborted; first = false) {
       const answer = await ask(client, decisions);
-      const lines = renderTop(answer, clock.now(), columnsOf(terminal), style);
+      // What does not fit below the first line is left out: a terminal that scrolls would show two halves.
+      const rows = terminal.stdout.rows || 24;
+      const lines = renderTop(answer, clock.now(), columnsOf(terminal), style).slice(0, rows - 1);
       terminal.stdout.write(
         `${first ? clear : toTop}${lines.map((line) => `${line}${eraseLine}`).join("\n")}\n${eraseBelow}`,
       );

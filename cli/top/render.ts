@@ -23,7 +23,7 @@ export function renderTop(
     `  ${style.bold(`cluster ${cluster}`)}`,
     "",
     style.dim(
-      `  ${padEnd("role", 12)}${cells(["up", "slots taken", "running", "waiting", "tokens/s", "per second"])}`,
+      `  ${padEnd("role", 10)}${cells(["up", "taken", "running", "waiting", "tokens/s", "rate"], 9)}`,
     ),
     ...loads.map(loadLine),
     ...(loads.length === 0 ? [`  ${style.dim("no service reports its load")}`] : []),
@@ -43,8 +43,8 @@ export function renderTop(
   return lines.map((line) => clip(line, Math.max(1, width - 1)));
 }
 
-function cells(values: readonly string[]): string {
-  return values.map((value) => value.padStart(12)).join("");
+function cells(values: readonly string[], width = 12): string {
+  return values.map((value) => value.padStart(width)).join("");
 }
 
 function loadLine({
@@ -62,7 +62,7 @@ function loadLine({
   const speed = slots === 0 ? "" : tokensPerS === undefined ? "–" : count(tokensPerS);
   const rate = itemsPerS === undefined ? "–" : decimals(itemsPerS, itemsPerS < 10 ? 2 : 0);
   const figures = [count(reporters), taken, count(running), slots === 0 ? "" : count(waiting), speed, rate];
-  return `  ${padEnd(role, 12)}${cells(figures)} ${unitOf[role] ?? ""}`.trimEnd();
+  return `  ${padEnd(role, 10)}${cells(figures, 9)} ${unitOf[role] ?? ""}`.trimEnd();
 }
 
 /** The pools as the last decision found them. */
