@@ -18,7 +18,7 @@ Each service can be a NATS user of its own (nats.nkeySeedFile, nats.inboxPrefix)
 else; with nats.provision false it makes no streams. An administrator, or the nats-steward, makes those.
 
 Example:
-  covote nats keys --out keys
+  covote nats keys --out keys --json
   covote nats permissions --user grm-worker
   covote nats provision --config covote.yaml
 `;
