@@ -23,6 +23,11 @@ export interface LocalScaling {
   workers: LocalPool;
 }
 
+/** The co-scaler is a service like the others, a process of its own with --processes. */
+export function scalesAsService({ scaling }: CovoteConfig): boolean {
+  return scaling.enabled && scaling.actuator !== "local";
+}
+
 export function scalesHere({ scaling }: CovoteConfig): boolean {
   return scaling.enabled && scaling.actuator === "local";
 }

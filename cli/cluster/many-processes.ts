@@ -17,7 +17,7 @@ import { busSettings } from "../../lib/runtime/nats-settings.js";
 import { type Child, startChild } from "./child.js";
 import type { Cluster } from "./cluster.js";
 import { createLocalPool, type LocalMember } from "./local-pool.js";
-import { scalesHere, startLocalScaling } from "./local-scaling.js";
+import { scalesAsService, scalesHere, startLocalScaling } from "./local-scaling.js";
 import type { ClusterOptions } from "./one-process.js";
 import { rolesOf } from "./roles.js";
 
@@ -72,7 +72,7 @@ export async function openProcessCluster(options: ProcessClusterOptions): Promis
   const startWorker = (n: number, ports: Ports): Child => start("grm-worker", `grm-worker-${n}`, ports);
   const workers = Array.from({ length: config.grm.workers }, (_, i) => startWorker(i + 1, free()));
   const sampler = roles.includes("policy") ? start("policy-sampler", "policy-sampler", free()) : null;
-  if (config.scaling.enabled && !scalesHere(config)) start("co-scaler", "co-scaler", free());
+  if (scalesAsService(config)) start("co-scaler", "co-scaler", free());
   for (const child of children) child.done.catch(failed.reject);
   // A process that is restarted has to be found where it was.
   for (const { id, ready } of children) {

@@ -20,7 +20,7 @@ import { mountMetaRm } from "../../services/meta-rm/mount.js";
 import { mountPolicySampler } from "../../services/policy-sampler/mount.js";
 import { mountVoteAggregator } from "../../services/vote-aggregator/mount.js";
 import type { Cluster } from "./cluster.js";
-import { scalesHere, startLocalScaling } from "./local-scaling.js";
+import { scalesAsService, scalesHere, startLocalScaling } from "./local-scaling.js";
 import { rolesOf } from "./roles.js";
 import { mountWorkerPool } from "./worker-pool.js";
 
@@ -60,7 +60,7 @@ export async function openOneProcessCluster({
   }
   mountVoteAggregator(runtime);
   if (roles.includes("policy")) mountPolicySampler(runtime);
-  if (config.scaling.enabled && workers === null) mountCoScaler(runtime);
+  if (scalesAsService(config)) mountCoScaler(runtime);
   await runtime.start();
   const address = runtime.grpcAddress();
   if (address === null) throw new CovoteError("internal", "no service of the cluster speaks gRPC");

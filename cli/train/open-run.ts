@@ -18,6 +18,7 @@ import { panelRoomOf } from "../../services/grpo-learner/panel-room.js";
 import { openRejective } from "../../services/grpo-learner/rejective.js";
 import { openRunPrompts } from "../../services/grpo-learner/run-prompts.js";
 import { cardWords, frameWords, places, recipients, requestable } from "../../worlds/postcards/vocabulary.js";
+import { scalesAsService } from "../cluster/local-scaling.js";
 import { rolesOf } from "../cluster/roles.js";
 import { type ConfigFlags, compileFlags } from "../options.js";
 import { preflight } from "../preflight.js";
@@ -115,7 +116,7 @@ function damaged(path: string, cause?: unknown): CovoteError {
 
 async function checkRun(config: CovoteConfig, flags: RunFlags, env: Env): Promise<void> {
   // A learner joins the services later, with a metrics port of its own.
-  const processes = flags.processes === true ? 4 + config.grm.workers : 1;
+  const processes = flags.processes === true ? 4 + config.grm.workers + Number(scalesAsService(config)) : 1;
   await preflight(config, { roles: rolesOf(config), listen: "configured", processes, env });
   checkLearnable(config);
   const grammar = grammars[config.grm.grammar];

@@ -12,6 +12,7 @@ import { CovoteError } from "../../lib/core/errors.js";
 import type { CovoteConfig } from "../../lib/host/covote-config.js";
 import { createLogger } from "../../lib/host/log.js";
 import type { Cluster } from "../cluster/cluster.js";
+import { scalesAsService } from "../cluster/local-scaling.js";
 import { openProcessCluster } from "../cluster/many-processes.js";
 import { openClusterNats } from "../cluster/nats.js";
 import { openOneProcessCluster } from "../cluster/one-process.js";
@@ -41,7 +42,7 @@ export async function up(options: UpOptions): Promise<void> {
   await preflight(config, {
     roles: rolesOf(config),
     listen: "configured",
-    processes: options.processes ? 3 + config.grm.workers : 1,
+    processes: options.processes ? 3 + config.grm.workers + Number(scalesAsService(config)) : 1,
     env: options.env,
   });
   makeFolder(dir);
