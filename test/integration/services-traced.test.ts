@@ -24,12 +24,15 @@ const babbling = (): GenerativeEngine =>
     version: { number: 1, version: "grm-1" },
   });
 
+/** However slow the machine: no ballot is given to a second worker, or sent again. */
+const patient = { ackWaitMs: 30_000, judge: { ballotPatienceMs: 30_000 } };
+
 const ended = (spans: readonly RecordedSpan[]): string[] => spans.filter((s) => !s.ended).map((s) => s.name);
 
 describe("spans", () => {
   test("of unparsable votes and null rewards say their reason, and are no errors", async () => {
     const tracer = recordingTracer();
-    await using cluster = await openRewardCluster({ nats, engines: [babbling()], tracer });
+    await using cluster = await openRewardCluster({ nats, engines: [babbling()], tracer, ...patient });
     const answer = await score(cluster);
     expect(values(answer)).toEqual([undefined, undefined, undefined]);
     for (const vote of tracer.named("vote")) {
@@ -55,7 +58,7 @@ describe("spans", () => {
         return inner.generate(request, options);
       },
     };
-    await using cluster = await openRewardCluster({ nats, engines: [engine], tracer });
+    await using cluster = await openRewardCluster({ nats, engines: [engine], tracer, ...patient });
     await score(cluster, scoreRequest({ options: { votes: 3 } }));
     const votes = tracer.named("vote").map(({ traceparent }) => traceparent);
     expect(votes).toHaveLength(3);

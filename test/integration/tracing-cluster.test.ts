@@ -51,6 +51,8 @@ describe.each([
         "judging.votes": 3,
         "judging.votesPerBallot": 2,
         "log.level": "silent",
+        // However slow the machine: nothing is delivered twice.
+        "nats.ackWaitMs": 30_000,
       },
     });
     const options = { config, natsUrl: nats.url, clock: systemClock(), log: silentLogger, dir, env: {} };

@@ -430,7 +430,7 @@ const cases: Record<string, Record<string, RuleCase>> = {
 };
 
 describe.each(Object.entries(cases))("%s", (_alert, situations) => {
-  test.each(Object.entries(situations))("%s", (_situation, ruleCase) => expectFiring(ruleCase));
+  test.concurrent.each(Object.entries(situations))("%s", (_situation, ruleCase) => expectFiring(ruleCase));
 });
 
 test("every alert has a case in which it fires, and one in which it comes near and does not", () => {
