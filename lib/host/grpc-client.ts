@@ -90,7 +90,7 @@ export function createGrpcClient(options: GrpcClientOptions): GrpcClient {
     );
   const explain = (thrown: unknown, signal: AbortSignal | undefined): CovoteError => {
     const error = fromServiceError(thrown);
-    const untrusted = tlsProblem(error, options.credentials !== undefined);
+    const untrusted = tlsProblem(error);
     if (untrusted !== null) {
       return new CovoteError("failed_precondition", `${what}: ${address} ${untrusted}`, { cause: thrown });
     }
@@ -181,7 +181,7 @@ export function createGrpcClient(options: GrpcClientOptions): GrpcClient {
 }
 
 /** What to mend when it was the encryption that failed; null when it was not. */
-function tlsProblem({ code, message }: CovoteError, secure: boolean): string | null {
+function tlsProblem({ code, message }: CovoteError): string | null {
   if (code !== "unavailable" || !/^(?:\w+: )?No connection established/.test(message)) return null;
   const last = (message.split("Last error:").at(-1) ?? "").replace(/Resolution note:.*/s, "").trim();
   const why = /SSL routines:[^:]*:([^:]+)/.exec(last)?.[1] ?? last.replace(/^Error: |\.$/g, "");
@@ -191,10 +191,7 @@ function tlsProblem({ code, message }: CovoteError, secure: boolean): string | n
   }
   if (/certificate/i.test(why)) return `has a certificate that is not trusted (${why}); name its authority`;
   if (/wrong version number|packet length too long/.test(why)) return `has no TLS (${why}); call it without`;
-  // A server that wants TLS hangs up on whoever speaks without.
-  return !secure && /ECONNRESET|socket hang up|Protocol error/.test(why)
-    ? `hangs up (${why}); if it wants TLS, call it with TLS`
-    : null;
+  return null;
 }
 
 function metadataOf(call: CallOptions): Metadata {
