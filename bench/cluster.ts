@@ -66,6 +66,7 @@ export async function startBenchCluster(options: BenchClusterOptions): Promise<B
         grammar: grammars.postcards,
       },
       defaults: judging,
+      maxBodyBytes: 1 << 20,
     },
   );
   const judges = openJudges({ ...options, cluster, votesPerBallot: judging.votesPerBallot });

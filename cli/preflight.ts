@@ -27,6 +27,8 @@ export async function preflight(config: CovoteConfig, options: PreflightOptions)
   await checkNats(config, options.env);
   if (options.listen === "none") return;
   await checkFree("grpc.address", parseListenAddress("grpc.address", config.grpc.address));
+  const { address } = config.http;
+  if (address !== null) await checkFree("http.address", parseListenAddress("http.address", address));
   const { host, port } = config.metrics;
   const last = port === 0 ? 0 : Math.min(65_535, port + options.processes - 1);
   for (let at = port; at <= last; at++) await checkFree("metrics.port", { host, port: at });

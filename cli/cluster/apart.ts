@@ -6,6 +6,7 @@ export function apart(config: CovoteConfig): CovoteConfig {
     ...config,
     nats: { ...config.nats, url: null },
     grpc: { ...config.grpc, address: "127.0.0.1:0", tls: { certFile: null, keyFile: null, caFile: null } },
+    http: { ...config.http, address: null },
     metrics: { ...config.metrics, host: "127.0.0.1", port: 0 },
   };
 }

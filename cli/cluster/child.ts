@@ -31,13 +31,20 @@ export interface ChildOptions {
   started?: (pid: number) => void;
 }
 
+/** Where a service listens, each `host:port`. */
+export interface Addresses {
+  grpc: string | null;
+  http: string | null;
+  metrics: string;
+}
+
 export interface Child {
   readonly id: string;
   readonly service: string;
   /** The pid of the current life; null between lives. */
   pid(): number | null;
   /** Addresses of the first life, once it is ready. */
-  readonly ready: Promise<{ grpc: string | null; metrics: string }>;
+  readonly ready: Promise<Addresses>;
   /** Resolves when it is done or was stopped; rejects when it was given up. Pending while it lives. */
   readonly done: Promise<void>;
   stop(): Promise<void>;
@@ -45,7 +52,7 @@ export interface Child {
 
 /** What a service process says to whoever started it. */
 interface ChildMessage {
-  ready?: { grpc: string | null; metrics: string };
+  ready?: Addresses;
   failed?: { code: ErrorCode; message: string };
 }
 
@@ -54,7 +61,7 @@ const windowMs = 60_000;
 
 export function startChild(options: ChildOptions): Child {
   const { service, id, clock, log } = options;
-  const ready = deferred<{ grpc: string | null; metrics: string }>();
+  const ready = deferred<Addresses>();
   const done = deferred<void>();
   ready.promise.catch(() => undefined);
   done.promise.catch(() => undefined);

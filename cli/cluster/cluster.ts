@@ -9,6 +9,7 @@ export interface Endpoint {
   /** Name of the process: a service's, or `covote` for all in one. */
   name: string;
   grpc: string | null;
+  http: string | null;
   metrics: string;
 }
 

@@ -62,9 +62,10 @@ export async function openProcessCluster(options: ProcessClusterOptions): Promis
   };
 
   const metricsPort = portsFrom(config.metrics.port);
-  const free = (): Ports => ({ grpc: "127.0.0.1:0", metricsPort: metricsPort() });
+  const free = (): Ports => ({ grpc: "127.0.0.1:0", http: null, metricsPort: metricsPort() });
   const aggregator = start("vote-aggregator", "vote-aggregator", {
     grpc: config.grpc.address,
+    http: config.http.address,
     metricsPort: metricsPort(),
   });
   const roles = rolesOf(config);
@@ -76,10 +77,10 @@ export async function openProcessCluster(options: ProcessClusterOptions): Promis
   for (const child of children) child.done.catch(failed.reject);
   // A process that is restarted has to be found where it was.
   for (const { id, ready } of children) {
-    void ready.then(({ grpc, metrics }) => {
+    void ready.then(({ grpc, http, metrics }) => {
       if (stopped) return;
       const { port } = parseListenAddress("metrics", metrics);
-      writeConfig(id, { grpc: grpc ?? "127.0.0.1:0", metricsPort: port });
+      writeConfig(id, { grpc: grpc ?? "127.0.0.1:0", http, metricsPort: port });
     }, ignoreFailure);
   }
 
@@ -98,8 +99,7 @@ export async function openProcessCluster(options: ProcessClusterOptions): Promis
     ]);
     const endpoints = await Promise.all(
       children.map(async ({ id, ready }) => {
-        const { grpc, metrics } = await ready;
-        return { name: id, grpc, metrics };
+        return { ...(await ready), name: id };
       }),
     );
     const bus = await openBus({
@@ -117,7 +117,7 @@ export async function openProcessCluster(options: ProcessClusterOptions): Promis
 
   /** Beyond those of the start: on free ports, which its metrics are found by in its log. */
   const addWorker = (n: number): LocalMember => {
-    const child = startWorker(n, { grpc: "127.0.0.1:0", metricsPort: 0 });
+    const child = startWorker(n, { grpc: "127.0.0.1:0", http: null, metricsPort: 0 });
     child.done.catch(failed.reject);
     return child;
   };
@@ -168,6 +168,7 @@ function ignoreFailure(): void {}
 
 interface Ports {
   grpc: string;
+  http: string | null;
   metricsPort: number;
 }
 
@@ -176,6 +177,7 @@ function childConfig(config: CovoteConfig, natsUrl: string, ports: Ports): unkno
     ...config,
     nats: { ...config.nats, url: natsUrl },
     grpc: { ...config.grpc, address: ports.grpc },
+    http: { ...config.http, address: ports.http },
     metrics: { ...config.metrics, port: ports.metricsPort },
   };
 }

@@ -111,7 +111,9 @@ export async function openOneProcessCluster({
     natsUrl,
     rewards: address,
     policy: roles.includes("policy") ? address : null,
-    endpoints: [{ name: "covote", grpc: address, metrics: runtime.metricsAddress() }],
+    endpoints: [
+      { name: "covote", grpc: address, http: runtime.httpAddress(), metrics: runtime.metricsAddress() },
+    ],
     bus,
     startLearner,
     failed: failed.promise,

@@ -33,6 +33,9 @@ export function renderAnnouncement(
     `  ${style.bold(`covote is up`)}  ${style.dim(`cluster ${clusterName}`)}`,
     "",
     row("rewards", cluster.rewards, "gRPC covote.v1.RewardService"),
+    ...cluster.endpoints.flatMap(({ http }) =>
+      http === null ? [] : [row("rewards", `http://${http}/v1/rewards`, "JSON; /openapi.json describes it")],
+    ),
     ...(cluster.policy === null ? [] : [row("policy", cluster.policy, "gRPC covote.v1.PolicyService")]),
     row("NATS", withoutCredentials(cluster.natsUrl), ""),
     ...metrics,

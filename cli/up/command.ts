@@ -10,9 +10,12 @@ import { up } from "./up.js";
 interface UpFlags extends ConfigFlags {
   processes?: boolean;
   grmWorkers?: string;
+  http?: string | true;
   data: string;
   json?: boolean;
 }
+
+const usualHttp = "127.0.0.1:8080";
 
 const help = `
 Stays until SIGTERM or Ctrl-C, then refuses new work, finishes what was accepted and stops everything in reverse
@@ -20,6 +23,7 @@ order; a second signal ends it at once. --json prints one line when everything l
 
 Example:
   covote up --processes --grm-workers 3
+  covote up --http
   covote up --set grpc.address=127.0.0.1:0 --json
 `;
 
@@ -30,11 +34,16 @@ export function upCommand(terminal: Terminal): Command {
     )
     .option("--processes", "every service a process of its own")
     .option("--grm-workers <count>", "GRM workers (grm.workers)")
+    .option("--http [address]", `serve rewards as JSON over HTTP, too (http.address; ${usualHttp})`)
     .option("--data <folder>", "NATS data and logs", "runs/up")
     .option("--json", "print the addresses as one line of JSON")
     .addHelpText("after", help)
     .action(async (flags: UpFlags) => {
-      const config = compileFlags(flags, { "grm.workers": flags.grmWorkers }, terminal.env);
+      const config = compileFlags(
+        flags,
+        { "grm.workers": flags.grmWorkers, "http.address": flags.http === true ? usualHttp : flags.http },
+        terminal.env,
+      );
       const dir = resolve(flags.data);
       const interrupted = interruption(terminal);
       try {

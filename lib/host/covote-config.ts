@@ -14,6 +14,7 @@ import {
   scalarEngineSection,
 } from "./engine-config.js";
 import { grpcContradictions, grpcSection } from "./grpc-config.js";
+import { httpSection } from "./http-config.js";
 import { natsContradictions, natsSection } from "./nats-config.js";
 import { scalingContradictions, scalingSection } from "./scaling-config.js";
 import { shippedCheckpoint } from "./shipped.js";
@@ -195,6 +196,7 @@ export const covoteConfigSchema = z
     cluster: cluster.prefault({}),
     nats: natsSection.prefault({}),
     grpc: grpcSection.prefault({}),
+    http: httpSection.prefault({}),
     metrics: metrics.prefault({}),
     log: log.prefault({}),
     tracing: tracingSection.prefault({}),

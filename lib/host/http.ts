@@ -1,13 +1,16 @@
 /**
  * A small HTTP server: exact routes, bounded bodies, errors by the table of CovoteError.
  *
+ * - A request has ten seconds to say what it is and thirty to say all of it, so that slow senders do not pile up.
+ * - Beyond `maxInFlight` requests it answers `overloaded` with a time to come back, before a body is read.
+ *
  * `opsRoutes` are what Kubernetes and Prometheus ask for: `/metrics`, `/healthz` (the process lives),
  * `/readyz` (it takes work).
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { type Clock, systemClock } from "../core/clock.js";
 import type { Deadline } from "../core/deadline.js";
-import { CovoteError, type ErrorCode, invalid } from "../core/errors.js";
+import { CovoteError, type ErrorCode } from "../core/errors.js";
 import type { Logger } from "../core/logger.js";
 import type { Health } from "./health.js";
 import { cannotListen, type ListenAddress } from "./listen.js";
@@ -30,7 +33,14 @@ export interface HttpAnswer {
   body: string | object;
 }
 
-/** By method and path: `GET /metrics`. */
+/** Bodies beyond the bound: 413, and the rest is not read. */
+class BodyTooLarge extends CovoteError {
+  constructor(maxBytes: number) {
+    super("invalid_argument", `body: must be at most ${maxBytes} bytes`, { field: "body" });
+  }
+}
+
+/** By method and path: `GET /metrics`. A path that ends in `/*` serves all below it. */
 export type HttpRoutes = Record<string, (request: HttpRequest) => Promise<HttpAnswer>>;
 
 export interface HttpServerOptions {
@@ -40,6 +50,8 @@ export interface HttpServerOptions {
   routes: HttpRoutes;
   log: Logger;
   clock?: Clock;
+  /** Requests side by side; default: as many as come. */
+  maxInFlight?: number;
 }
 
 export interface HttpServer {
@@ -52,7 +64,15 @@ export interface HttpServer {
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const clock = options.clock ?? systemClock();
   let stopping: Promise<void> | undefined;
-  const server = createServer((request, response) => {
+  const limits = { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 1000 };
+  let inFlight = 0;
+  const server = createServer(limits, (request, response) => {
+    if (inFlight >= (options.maxInFlight ?? Number.POSITIVE_INFINITY)) {
+      sendError(response, tooMany(inFlight));
+      return;
+    }
+    inFlight++;
+    response.once("close", () => inFlight--);
     void answer(options, request, response, () => {
       // A connection that is kept alive would hold up the shutdown when its last request is answered.
       if (stopping !== undefined) response.shouldKeepAlive = false;
@@ -137,7 +157,9 @@ async function answer(
 
 function findRoute(routes: HttpRoutes, method: string, path: string): HttpRoutes[string] {
   const key = `${method === "HEAD" ? "GET" : method} ${path}`;
-  const handler = Object.hasOwn(routes, key) ? routes[key] : undefined;
+  const below = `${key.slice(0, key.lastIndexOf("/"))}/*`;
+  const found = [key, below].find((each) => Object.hasOwn(routes, each));
+  const handler = found === undefined ? undefined : routes[found];
   if (handler !== undefined) return handler;
   throw new CovoteError(
     "not_found",
@@ -165,19 +187,29 @@ function sendError(outgoing: ServerResponse, error: CovoteError): void {
   const retry: Record<string, string> =
     error.retryAfterMs === undefined ? {} : { "retry-after": String(Math.ceil(error.retryAfterMs / 1000)) };
   const { code, message, field, retryAfterMs } = error;
+  const status = error instanceof BodyTooLarge ? 413 : httpStatus[code];
+  // What is left of a body that nobody reads must not be taken for the next request.
+  const unread = outgoing.req.complete ? {} : { connection: "close" };
   send(
     outgoing,
-    { status: httpStatus[code], body: { error: { code, message, field, retryAfterMs } } },
-    retry,
+    { status, body: { error: { code, message, field, retryAfterMs } } },
+    { ...retry, ...unread },
   );
 }
 
+function tooMany(inFlight: number): CovoteError {
+  return new CovoteError("overloaded", `${inFlight} requests are in flight; retry later`, {
+    retryAfterMs: 1000,
+  });
+}
+
 async function readText(incoming: IncomingMessage, maxBytes: number): Promise<string> {
+  if (Number(incoming.headers["content-length"] ?? 0) > maxBytes) throw new BodyTooLarge(maxBytes);
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of incoming as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > maxBytes) throw invalid("body", `must be at most ${maxBytes} bytes`);
+    if (bytes > maxBytes) throw new BodyTooLarge(maxBytes);
     chunks.push(chunk);
   }
   try {

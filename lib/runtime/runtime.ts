@@ -1,8 +1,8 @@
 /**
  * What every covote process is made of, whether it runs one service or all of them: the configuration, the
- * operations server, the bus, and one gRPC server for the services that are mounted.
+ * operations server, the bus, and one gRPC and one HTTP server for the services that are mounted.
  *
- *     metrics → tracing → bus → (each mounted service) → grpc
+ *     metrics → tracing → bus → (each mounted service) → grpc → http
  *
  * Stages start in this order and stop in reverse; see host.ts.
  */
@@ -23,7 +23,7 @@ import type { CovoteConfig } from "../host/covote-config.js";
 import { createGrpcServer, type GrpcService } from "../host/grpc.js";
 import type { GrpcServerTls } from "../host/grpc-tls.js";
 import type { Host } from "../host/host.js";
-import { createHttpServer, opsRoutes } from "../host/http.js";
+import { createHttpServer, type HttpRoutes, opsRoutes } from "../host/http.js";
 import { formatAddress, parseListenAddress } from "../host/listen.js";
 import { busMetrics } from "./bus-metrics.js";
 import { type CheckpointRole, openConfiguredCheckpoint } from "./checkpoints.js";
@@ -61,11 +61,14 @@ export interface Runtime {
   start(): Promise<void>;
   /** `host:port` once started; null when no mounted service speaks gRPC. */
   grpcAddress(): string | null;
+  /** `host:port` once started; null when `http.address` is, or when no mounted service speaks HTTP. */
+  httpAddress(): string | null;
   metricsAddress(): string;
 }
 
 export interface MountedService {
   readonly api?: GrpcService;
+  readonly routes?: HttpRoutes;
   stop(deadline: Deadline): Promise<void>;
 }
 
@@ -82,9 +85,11 @@ export interface RuntimeOptions {
 export function createRuntime({ host, config, clock, natsUrl, env }: RuntimeOptions): Runtime {
   const random = createRandom(seedFrom(config.run.seed, host.id));
   const apis: GrpcService[] = [];
+  const routes: HttpRoutes = {};
   let bus: Bus | null = null;
   let tracer: Tracer | null = null;
   let grpcAddress: string | null = null;
+  let httpAddress: string | null = null;
   let metricsAddress = "";
 
   processMetrics(host.metrics, {
@@ -176,6 +181,20 @@ export function createRuntime({ host, config, clock, natsUrl, env }: RuntimeOpti
     });
   };
 
+  const serveHttp = (): void => {
+    host.stage("http", async () => {
+      const { address, maxInFlight } = config.http;
+      if (address === null || Object.keys(routes).length === 0) return undefined;
+      const server = await createHttpServer({
+        address: parseListenAddress("http.address", address),
+        field: "http.address",
+        ...{ routes, log: host.log, clock, maxInFlight },
+      });
+      httpAddress = formatAddress(server.address);
+      return (deadline) => server.stop(deadline);
+    });
+  };
+
   const runtime: Runtime = {
     host,
     config,
@@ -204,6 +223,7 @@ export function createRuntime({ host, config, clock, natsUrl, env }: RuntimeOpti
           throw cause;
         });
         if (service.api !== undefined) apis.push(service.api);
+        Object.assign(routes, service.routes);
         return async (deadline) => {
           await service.stop(deadline);
           answering.close();
@@ -211,9 +231,11 @@ export function createRuntime({ host, config, clock, natsUrl, env }: RuntimeOpti
       }),
     start: () => {
       serveGrpc();
+      serveHttp();
       return host.start();
     },
     grpcAddress: () => grpcAddress,
+    httpAddress: () => httpAddress,
     metricsAddress: () => metricsAddress,
   };
   return runtime;

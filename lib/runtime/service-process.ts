@@ -81,7 +81,12 @@ async function serve({ name, args, env }: ServiceProcess, mount: MountService): 
   });
   process.channel?.unref();
   await runtime.start();
-  const ready = { name, grpc: runtime.grpcAddress(), metrics: runtime.metricsAddress() };
+  const ready = {
+    name,
+    grpc: runtime.grpcAddress(),
+    http: runtime.httpAddress(),
+    metrics: runtime.metricsAddress(),
+  };
   process.send?.({ ready });
   const reason = await host.done;
   log.flush();

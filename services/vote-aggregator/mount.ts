@@ -41,6 +41,7 @@ export function mountVoteAggregator(runtime: Runtime): void {
           metaKeep: metaRm.keep === null ? "half" : metaRm.keep === 0 ? null : metaRm.keep,
           streamConcurrency,
         },
+        maxBodyBytes: config.http.maxBodyBytes,
         load: runtime.load,
         ...(config.scaling.votes.enabled
           ? { voteBudget: { min: config.scaling.votes.min, max: config.scaling.votes.max } }

@@ -47,14 +47,18 @@ const maxUnreadVotes = 4096;
 /** Time kept back from a call's deadline, so that the answer still reaches the caller. */
 const answerReserveMs = 50;
 
-export function rewardApi(judge: Judge, clock: Clock, defaults: JudgingDefaults): GrpcService {
-  const score = async (request: ScoreRequest, context: CallContext): Promise<ScoreResponse> => {
-    const judgment = await judge.judge(toJudgeRequest(request, context, clock, defaults), {
-      signal: context.signal,
-    });
-    return outcomeOf(judgment);
-  };
+/** What a door hands on with a request. */
+export type ScoreContext = Pick<CallContext, "signal" | "deadline" | "trace">;
+export type Scorer = (request: ScoreRequest, context: ScoreContext) => Promise<ScoreResponse>;
 
+export function createScorer(judge: Judge, clock: Clock, defaults: JudgingDefaults): Scorer {
+  return async (request, context) => {
+    const { signal } = context;
+    return outcomeOf(await judge.judge(toJudgeRequest(request, context, clock, defaults), { signal }));
+  };
+}
+
+export function rewardApi(judge: Judge, score: Scorer, defaults: JudgingDefaults): GrpcService {
   async function* scoreStream(
     requests: AsyncIterable<ScoreStreamRequest>,
     context: CallContext,

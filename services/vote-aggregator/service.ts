@@ -10,16 +10,18 @@ import type { Logger } from "../../lib/core/logger.js";
 import type { Random } from "../../lib/core/random.js";
 import type { Tracer } from "../../lib/core/tracer.js";
 import type { GrpcService } from "../../lib/host/grpc.js";
+import type { HttpRoutes } from "../../lib/host/http.js";
 import type { Metrics } from "../../lib/host/metrics.js";
 import { actorMetrics } from "../../lib/runtime/actor-metrics.js";
 import { type LoadOptions, reportLoad } from "../../lib/runtime/load-reports.js";
 import { queueMetrics } from "../../lib/runtime/queue-metrics.js";
+import { rewardRoutes } from "./http/routes.js";
 import { createJudge, type Judge, type JudgeOptions } from "./judge.js";
 import { createJudgingSums } from "./judging-sums.js";
 import { openJudgmentRecords } from "./judgment-records.js";
 import { createMetaClient, type MetaClientOptions } from "./meta-client.js";
 import { aggregatorMetrics } from "./metrics.js";
-import { type JudgingDefaults, rewardApi } from "./reward-api.js";
+import { createScorer, type JudgingDefaults, rewardApi } from "./reward-api.js";
 import { judgeRollouts, type RolloutOptions } from "./rollouts.js";
 import { followVoteBudget, type VoteBudgetBounds } from "./vote-budget.js";
 
@@ -39,6 +41,8 @@ export interface VoteAggregatorOptions {
   defaults: JudgingDefaults;
   /** Bounds of the votes that a co-scaler may decide for; default: it may not. */
   voteBudget?: VoteBudgetBounds;
+  /** Largest body of an HTTP request. */
+  maxBodyBytes: number;
   /** Default: the aggregator tells nobody how busy it is. */
   load?: LoadOptions;
 }
@@ -46,6 +50,7 @@ export interface VoteAggregatorOptions {
 export interface VoteAggregator {
   readonly judge: Judge;
   readonly api: GrpcService;
+  readonly routes: HttpRoutes;
   stop(deadline: Deadline): Promise<void>;
 }
 
@@ -84,9 +89,13 @@ export async function startVoteAggregator(
     options.load,
   );
   const rollouts = judgeRollouts({ bus, judge, clock, log }, options.rollouts);
+  const { defaults, maxBodyBytes } = options;
+  const score = createScorer(judge, clock, defaults);
+  const { maxPanel } = options.judge;
   return {
     judge,
-    api: rewardApi(judge, clock, options.defaults),
+    api: rewardApi(judge, score, defaults),
+    routes: rewardRoutes({ score, record: judge.record, clock }, { maxBodyBytes, maxPanel, defaults }),
     stop: async (deadline) => {
       load.stop();
       await rollouts.drain(deadline.remainingMs());

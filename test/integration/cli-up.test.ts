@@ -18,7 +18,7 @@ interface Addresses {
   nats: string;
   rewards: string;
   policy: string;
-  services: { name: string; grpc: string | null; metrics: string }[];
+  services: { name: string; grpc: string | null; http: string | null; metrics: string }[];
   data: string;
 }
 
@@ -60,8 +60,13 @@ async function statusOf(url: string): Promise<number> {
 describe("covote up", () => {
   test("says where everything listens, serves until SIGTERM, and drains", async () => {
     const data = join(folder, "up");
-    const cluster = await up(data);
+    const cluster = await up(data, "--http", "127.0.0.1:0");
     const { rewards, policy, services, nats } = cluster.addresses;
+    const { http } = services[0] as { http: string };
+    const body = JSON.stringify({ query: "query to aunt", responses: ["hey"] });
+    const overHttp = await fetch(`http://${http}/v1/rewards`, { method: "POST", body });
+    expect(overHttp.status).toBe(200);
+    expect(((await overHttp.json()) as { rewards: object[] }).rewards).toHaveLength(1);
     expect(policy).toBe(rewards);
     expect(services.map(({ name }) => name)).toEqual(["covote"]);
     expect(await statusOf(`http://${services[0]?.metrics}/readyz`)).toBe(200);

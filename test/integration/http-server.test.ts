@@ -56,6 +56,39 @@ describe("operations", () => {
 });
 
 describe("requests", () => {
+  test("beyond maxInFlight a request is told to come back, before its body is read", async () => {
+    const held = deferred<void>();
+    const server = await createHttpServer({
+      address: { host: "127.0.0.1", port: 0 },
+      field: "http.address",
+      routes: {
+        "GET /slow": async () => {
+          await held.promise;
+          return { status: 200, body: "done" };
+        },
+      },
+      log: silentLogger,
+      maxInFlight: 1,
+    });
+    closers.push(() => server.stop(deadlineIn(clock, 0)));
+    const url = `http://${formatAddress(server.address)}/slow`;
+    const both = [fetch(url), fetch(url)];
+    const refused = await Promise.race(both);
+    expect([refused.status, refused.headers.get("retry-after")]).toEqual([429, "1"]);
+    held.resolve();
+    const statuses = (await Promise.all(both)).map(({ status }) => status);
+    expect(statuses.sort()).toEqual([200, 429]);
+    expect((await fetch(url)).status).toBe(200);
+  });
+
+  test("a path that ends in /* serves all below it, exact paths first", async () => {
+    const says = (body: string) => async () => ({ status: 200, body });
+    const { url } = await serve({ "GET /things/*": says("any"), "GET /things/one": says("one") });
+    const texts = ["one", "two"].map(async (name) => (await fetch(`${url}/things/${name}`)).text());
+    expect(await Promise.all(texts)).toEqual(["one", "any"]);
+    expect((await fetch(`${url}/things`)).status).toBe(404);
+  });
+
   test("a body and a query arrive, and an object is answered as JSON", async () => {
     const { url } = await serve(echo);
     const answer = await fetch(`${url}/echo?q=1`, { method: "POST", body: "größe" });
@@ -63,13 +96,13 @@ describe("requests", () => {
   });
 
   test.each([
-    ["that is too long", "x".repeat(17), "body: must be at most 16 bytes"],
-    ["that is not UTF-8", Uint8Array.of(0xff, 0xfe), "body: must be UTF-8 text"],
-  ])("a body %s is refused", async (_what, body, message) => {
+    ["that is too long", "x".repeat(17), 413, "body: must be at most 16 bytes"],
+    ["that is not UTF-8", Uint8Array.of(0xff, 0xfe), 400, "body: must be UTF-8 text"],
+  ])("a body %s is refused", async (_what, body, status, message) => {
     const { url } = await serve(echo);
     const answer = await fetch(`${url}/echo`, { method: "POST", body });
     expect([answer.status, await answer.json()]).toEqual([
-      400,
+      status,
       { error: { code: "invalid_argument", field: "body", message } },
     ]);
   });

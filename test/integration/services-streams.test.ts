@@ -12,7 +12,7 @@ import {
   VoteRecord,
 } from "../../lib/wire/gen/covote/v1/reward.js";
 import type { Judge } from "../../services/vote-aggregator/judge.js";
-import { rewardApi } from "../../services/vote-aggregator/reward-api.js";
+import { createScorer, rewardApi } from "../../services/vote-aggregator/reward-api.js";
 import { connect } from "../support/grpc-rewards.js";
 import { startNats, type TestNats } from "../support/nats.js";
 import { failure, score, values } from "../support/reward-calls.js";
@@ -76,7 +76,7 @@ describe("streams", () => {
     } as unknown as Judge;
     const server = await createGrpcServer({
       address: { host: "127.0.0.1", port: 0 },
-      services: [rewardApi(judge, systemClock(), defaults)],
+      services: [rewardApi(judge, createScorer(judge, systemClock(), defaults), defaults)],
       log: silentLogger,
       health: createHealth(),
     });

@@ -24,6 +24,7 @@ import { type Grammar, grammars } from "../../lib/grm/grammar.js";
 import { createGrpcServer } from "../../lib/host/grpc.js";
 import { createGrpcClient, type GrpcClient } from "../../lib/host/grpc-client.js";
 import { createHealth } from "../../lib/host/health.js";
+import { createHttpServer } from "../../lib/host/http.js";
 import { formatAddress } from "../../lib/host/listen.js";
 import { createMetrics } from "../../lib/host/metrics.js";
 import type { ScoreRequest } from "../../lib/wire/gen/covote/v1/reward.js";
@@ -57,6 +58,8 @@ export interface RewardCluster extends AsyncDisposable {
   readonly cluster: string;
   readonly aggregator: VoteAggregator;
   readonly client: GrpcClient;
+  /** Of its HTTP server. */
+  readonly url: string;
   /** A connection of the test's own. */
   readonly bus: NatsBus;
   /** The workers' connections, in the order of the engines. */
@@ -138,6 +141,7 @@ export async function openRewardCluster(options: RewardClusterOptions): Promise<
       meta: { batch: 16, lingerMs: 1, patienceMs: 1000 },
       rollouts: { concurrency: 64, votesPerBallot: 2, grammar },
       defaults: { ...defaults, ...options.defaults },
+      maxBodyBytes: 64 * 1024,
       ...loadOf("vote-aggregator"),
       ...(options.voteBudget === undefined ? {} : { voteBudget: options.voteBudget }),
     },
@@ -150,16 +154,22 @@ export async function openRewardCluster(options: RewardClusterOptions): Promise<
     ...(tracer && { tracer }),
     clock,
   });
+  const http = await createHttpServer({
+    ...{ address: { host: "127.0.0.1", port: 0 }, field: "http.address", log: silentLogger, clock },
+    ...{ routes: aggregator.routes, maxInFlight: 64 },
+  });
   const client = createGrpcClient({ address: formatAddress(server.address), what: "reward service" });
   return {
     cluster,
     aggregator,
     client,
+    url: `http://${formatAddress(http.address)}`,
     bus,
     workerBuses,
     addWorker,
     [Symbol.asyncDispose]: async () => {
       client.close();
+      await http.stop(deadlineIn(clock, 500));
       await server.stop(deadlineIn(clock, 500));
       await aggregator.stop(deadlineIn(clock, 500));
       for (const stop of stops) await stop();

@@ -6,7 +6,7 @@ refused by name, so that nobody wonders which of two wins.
 {{- $config := deepCopy .Values.config -}}
 {{- $owned := list
   "nats.url" "nats.credsFile" "nats.nkeySeedFile" "nats.inboxPrefix" "nats.tls" "nats.outageTimeoutMs" "nats.replicas" "nats.provision"
-  "grpc.address" "grpc.reflection" "grpc.tls" "metrics.host" "metrics.port" "run.dir"
+  "grpc.address" "grpc.reflection" "grpc.tls" "http.address" "metrics.host" "metrics.port" "run.dir"
   "policy.engine" "grm.engine" "metaRm.engine"
   "scaling.enabled" "scaling.actuator" "scaling.budgetGpus" "scaling.dryRun" "scaling.pools" "scaling.kubernetes"
 -}}
@@ -17,7 +17,7 @@ refused by name, so that nobody wonders which of two wins.
 {{- $instead := dict
   "nats.url" "bus.url or nats.enabled" "nats.credsFile" "bus.auth" "nats.nkeySeedFile" "bus.auth" "nats.inboxPrefix" "bus.auth"
   "nats.tls" "bus.tls" "nats.outageTimeoutMs" "bus.outageTimeoutMs" "nats.replicas" "bus.replicas" "nats.provision" "natsSteward.enabled"
-  "grpc.address" "grpc.port" "grpc.reflection" "grpc.reflection" "grpc.tls" "grpc.tls" "metrics.host" "metrics.port" "metrics.port" "metrics.port"
+  "grpc.address" "grpc.port" "grpc.reflection" "grpc.reflection" "grpc.tls" "grpc.tls" "http.address" "grpc.port (the chart serves rewards over gRPC)" "metrics.host" "metrics.port" "metrics.port" "metrics.port"
   "run.dir" "grpoLearner.run" "policy.engine" "policySampler.engine" "grm.engine" "grmWorker.engine" "metaRm.engine" "metaRm.engine"
   "scaling.enabled" "coScaler.enabled" "scaling.actuator" "coScaler.keda" "scaling.budgetGpus" "coScaler.budgetGpus" "scaling.dryRun" "coScaler.dryRun"
   "scaling.pools" "coScaler.pools" "scaling.kubernetes" "coScaler"
