@@ -168,6 +168,10 @@ export function valuesSchema(covote, users) {
           }),
         }),
       }),
+      http: section({
+        enabled: flag("Serve rewards as JSON over HTTP, too."),
+        port: port("Port of the vote-aggregator's HTTP door."),
+      }),
       metrics: section({ port: port("Port of /metrics, /healthz and /readyz.") }),
       pods: section({
         nodeSelector: anyService.nodeSelector,

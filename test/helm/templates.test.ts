@@ -286,6 +286,18 @@ describe("gRPC over TLS", () => {
   });
 });
 
+test("HTTP has a door where it is asked for", () => {
+  const objects = render({ set: { "http.enabled": true } });
+  expect(configOf(objects).http).toEqual({ address: "0.0.0.0:8080" });
+  const { ports } = objectOf(objects, "Service", "rl-covote-vote-aggregator").spec;
+  expect(ports).toContainEqual({ name: "http", port: 8080, targetPort: "http", appProtocol: "http" });
+  expect(podOf(objects, "vote-aggregator").containers[0].ports).toContainEqual({
+    name: "http",
+    containerPort: 8080,
+  });
+  expect(configOf(render()).http).toBeUndefined();
+});
+
 test("the chart is of the version that the package has", () => {
   const { version, appVersion } = parse(readFileSync(join(chart, "Chart.yaml"), "utf8"));
   expect([version, appVersion]).toEqual([packageVersion(), packageVersion()]);

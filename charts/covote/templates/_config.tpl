@@ -17,8 +17,8 @@ refused by name, so that nobody wonders which of two wins.
 {{- $instead := dict
   "nats.url" "bus.url or nats.enabled" "nats.credsFile" "bus.auth" "nats.nkeySeedFile" "bus.auth" "nats.inboxPrefix" "bus.auth"
   "nats.tls" "bus.tls" "nats.outageTimeoutMs" "bus.outageTimeoutMs" "nats.replicas" "bus.replicas" "nats.provision" "natsSteward.enabled"
-  "grpc.address" "grpc.port" "grpc.reflection" "grpc.reflection" "grpc.tls" "grpc.tls" "http.address" "grpc.port (the chart serves rewards over gRPC)" "metrics.host" "metrics.port" "metrics.port" "metrics.port"
-  "run.dir" "grpoLearner.run" "policy.engine" "policySampler.engine" "grm.engine" "grmWorker.engine" "metaRm.engine" "metaRm.engine"
+  "grpc.address" "grpc.port" "grpc.reflection" "grpc.reflection" "grpc.tls" "grpc.tls" "metrics.host" "metrics.port" "metrics.port" "metrics.port"
+  "http.address" "http.enabled and http.port" "run.dir" "grpoLearner.run" "policy.engine" "policySampler.engine" "grm.engine" "grmWorker.engine" "metaRm.engine" "metaRm.engine"
   "scaling.enabled" "coScaler.enabled" "scaling.actuator" "coScaler.keda" "scaling.budgetGpus" "coScaler.budgetGpus" "scaling.dryRun" "coScaler.dryRun"
   "scaling.pools" "coScaler.pools" "scaling.kubernetes" "coScaler"
 -}}
@@ -52,6 +52,9 @@ refused by name, so that nobody wonders which of two wins.
   "metrics" (dict "host" "0.0.0.0" "port" (int .Values.metrics.port))
   "run" (dict "dir" (printf "/var/lib/covote/%s" .Values.grpoLearner.run))
 -}}
+{{- if .Values.http.enabled -}}
+{{- $_ := set $chart "http" (dict "address" (printf "0.0.0.0:%d" (int .Values.http.port))) -}}
+{{- end -}}
 {{- range $section, $key := dict "policy" "policySampler" "grm" "grmWorker" "metaRm" "metaRm" -}}
 {{- $engine := include "covote.engine" (dict "root" $ "values" (index $.Values $key)) | fromYaml -}}
 {{- if and (index $.Values $key).enabled (ne $engine.mode "embedded") -}}

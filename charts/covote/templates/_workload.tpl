@@ -120,6 +120,10 @@ spec:
         - name: grpc
           containerPort: {{ $root.Values.grpc.port }}
         {{- end }}
+        {{- if and (eq $service.name "vote-aggregator") $root.Values.http.enabled }}
+        - name: http
+          containerPort: {{ $root.Values.http.port }}
+        {{- end }}
       startupProbe:
         httpGet: { path: /healthz, port: metrics }
         periodSeconds: 5

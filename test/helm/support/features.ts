@@ -50,6 +50,7 @@ export const installations: Readonly<Record<string, readonly string[]>> = {
   "a co-scaler that KEDA asks": [
     values("keda", {
       coScaler: { enabled: true, keda: { enabled: true } },
+      http: { enabled: true },
       networkPolicy: { enabled: true },
     }),
   ],
