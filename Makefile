@@ -61,7 +61,7 @@ bench: setup ## Run all benchmarks; the last line is one JSON object
 	@$(COVOTE) bench $(ARGS)
 
 .PHONY: bench-%
-bench-%: setup ## Run one benchmark: bench-votes, bench-engines, bench-llama
+bench-%: setup ## Run one benchmark: bench-votes, bench-engines, bench-llama, bench-scaling
 	@$(COVOTE) bench $* $(ARGS)
 
 .PHONY: spct

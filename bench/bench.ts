@@ -17,7 +17,16 @@ export interface BenchResult {
   json: Record<string, unknown>;
 }
 
-export type Bench = (say: (line: string) => void) => Promise<BenchResult>;
+/** What `covote bench` was asked for beyond names; only `scaling` has a use for it. */
+export interface BenchOptions {
+  seeds: readonly number[];
+  gpus: readonly number[];
+  hours: number;
+}
+
+export const benchDefaults: BenchOptions = { seeds: [1], gpus: [8, 64, 1024], hours: 12 };
+
+export type Bench = (say: (line: string) => void, options: BenchOptions) => Promise<BenchResult>;
 
 export function figure(name: string, value: string, target = "", met: boolean | null = null): Figure {
   return { name, value, target, met };

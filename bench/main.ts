@@ -5,16 +5,20 @@
  * failure.
  */
 import { cpus } from "node:os";
+import { parseArgs } from "node:util";
 import { CovoteError } from "../lib/core/errors.js";
-import { type Bench, renderResult } from "./bench.js";
+import { type Bench, type BenchOptions, benchDefaults, renderResult } from "./bench.js";
 import { benchEngines } from "./engines.js";
 import { benchLlama } from "./llama.js";
+import { benchScaling } from "./scaling.js";
 import { benchVotes } from "./votes.js";
 
-export const benches = { votes: benchVotes, engines: benchEngines, llama: benchLlama } satisfies Record<
-  string,
-  Bench
->;
+export const benches = {
+  votes: benchVotes,
+  engines: benchEngines,
+  llama: benchLlama,
+  scaling: benchScaling,
+} satisfies Record<string, Bench>;
 
 export interface BenchOutput {
   out(line: string): void;
@@ -22,7 +26,11 @@ export interface BenchOutput {
 }
 
 /** Returns the exit code. */
-export async function runBenches(names: readonly string[], { out, progress }: BenchOutput): Promise<number> {
+export async function runBenches(
+  names: readonly string[],
+  { out, progress }: BenchOutput,
+  options: BenchOptions = benchDefaults,
+): Promise<number> {
   const known = Object.keys(benches) as (keyof typeof benches)[];
   const unknown = names.find((name) => !(known as string[]).includes(name));
   if (unknown !== undefined) {
@@ -35,7 +43,7 @@ export async function runBenches(names: readonly string[], { out, progress }: Be
   out(`${machine()}\n`);
   for (const name of known.filter((n) => names.length === 0 || names.includes(n))) {
     try {
-      const result = await benches[name]((line) => progress(`${name}: ${line}`));
+      const result = await benches[name]((line) => progress(`${name}: ${line}`), options);
       for (const line of renderResult(result)) out(line);
       out("");
       Object.assign(json, result.json);
@@ -54,9 +62,26 @@ function machine(): string {
   return `${cores} cores of ${first?.model.trim() ?? "an unknown processor"}, Node ${process.versions.node}`;
 }
 
+/** Checked by the command line already. */
+function optionsOf(flags: { seeds?: string; gpus?: string; hours?: string }): BenchOptions {
+  const numbers = (list: string): number[] => list.split(",").map(Number);
+  return {
+    ...benchDefaults,
+    ...(flags.seeds !== undefined && { seeds: numbers(flags.seeds) }),
+    ...(flags.gpus !== undefined && { gpus: numbers(flags.gpus) }),
+    ...(flags.hours !== undefined && { hours: Number(flags.hours) }),
+  };
+}
+
 if (process.argv[1]?.endsWith("bench/main.js")) {
-  process.exitCode = await runBenches(process.argv.slice(2), {
-    out: (line) => console.log(line),
-    progress: (line) => console.error(line),
+  const { positionals, values } = parseArgs({
+    args: process.argv.slice(2),
+    allowPositionals: true,
+    options: { seeds: { type: "string" }, gpus: { type: "string" }, hours: { type: "string" } },
   });
+  process.exitCode = await runBenches(
+    positionals,
+    { out: (line) => console.log(line), progress: (line) => console.error(line) },
+    optionsOf(values),
+  );
 }

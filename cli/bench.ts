@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { Command } from "commander";
 import { CovoteError } from "../lib/core/errors.js";
 import { packagePath } from "../lib/core/package-root.js";
+import { type NumberBounds, numberFlag } from "./options.js";
 import type { Terminal } from "./terminal.js";
 
 const help = `
@@ -12,21 +13,43 @@ goes to standard error.
 Example:
   covote bench votes
   covote bench --json | jq .votes_per_s_ratio
+  covote bench scaling --seeds 1,2,3 --gpus 8,64
 `;
 
 export function benchCommand(terminal: Terminal): Command {
   return new Command("bench")
     .description(
-      "Measure this machine: the vote path against raw JetStream, servers that fail, sampling and training of the small Llama",
+      "Measure this machine: the vote path against raw JetStream, servers that fail, the small Llama, the planner in the simulator",
     )
-    .argument("[names...]", "votes, engines, llama; default: all")
+    .argument("[names...]", "votes, engines, llama, scaling; default: all")
+    .option("--seeds <list>", "scaling: seeds to simulate", "1")
+    .option("--gpus <list>", "scaling: budgets to simulate", "8,64,1024")
+    .option("--hours <n>", "scaling: length of the trainings", "12")
     .option("--json", "print only the line of JSON")
     .addHelpText("after", help)
-    .action(async (names: string[], flags: { json?: boolean }) => {
+    .action(async (names: string[], flags: BenchFlags) => {
+      const scaling = scalingArguments(flags);
       const write = (text: string): void => void terminal.stdout.write(text);
       const ended = flags.json === true ? collect((text) => write(lastLine(text))) : { piece: write };
-      terminal.exitCode = await runBenchmarks(names, ended);
+      terminal.exitCode = await runBenchmarks([...names, ...scaling], ended);
     });
+}
+
+interface BenchFlags {
+  json?: boolean;
+  seeds: string;
+  gpus: string;
+  hours: string;
+}
+
+function scalingArguments({ seeds, gpus, hours }: BenchFlags): string[] {
+  const list = (flag: string, text: string, bounds: NumberBounds): void => {
+    for (const part of text.split(",")) numberFlag(flag, part.trim(), bounds);
+  };
+  list("--seeds", seeds, { least: 0, most: 1e9, whole: true });
+  list("--gpus", gpus, { least: 4, most: 4096, whole: true });
+  numberFlag("--hours", hours, { least: 1, most: 240 });
+  return [`--seeds=${seeds}`, `--gpus=${gpus}`, `--hours=${hours}`];
 }
 
 interface Output {
@@ -36,9 +59,9 @@ interface Output {
 }
 
 /** Resolves to the exit code. */
-function runBenchmarks(names: readonly string[], output: Output): Promise<number> {
+function runBenchmarks(words: readonly string[], output: Output): Promise<number> {
   // Under the same settings of the engine as the product itself.
-  const args = [...process.execArgv, packagePath("dist", "bench", "main.js"), ...names];
+  const args = [...process.execArgv, packagePath("dist", "bench", "main.js"), ...words];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   child.stdout.setEncoding("utf8").on("data", output.piece);
   return new Promise((resolve, reject) => {

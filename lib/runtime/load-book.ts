@@ -20,7 +20,7 @@ export interface RoleFigures {
   waiting: number;
   /** Share of the slots taken, 0..1. */
   utilisation: number | null;
-  /** Of one reporter while it has work; of a meta RM, tokens read. Mean over the reporters that had any. */
+  /** Of one reporter, idle time included; of a meta RM, tokens read. Mean over the reporters. */
   tokensPerS: number | null;
   itemsPerS: number | null;
   tokensPerItem: number | null;
@@ -206,7 +206,7 @@ function engineFigures(reporters: readonly Reporter[], reads: boolean, nowMs: nu
   const tokens = (load: EngineLoad): number => (reads ? load.promptTokens : load.generatedTokens);
   const speeds = reporters.flatMap((reporter) => {
     const own = growth([reporter], engineOf);
-    return ratio(own.grown(tokens), own.grown((load) => load.busyMs) / 1000) ?? [];
+    return ratio(own.grown(tokens), own.grown((load) => load.upMs) / 1000) ?? [];
   });
   const slotTime = all.grown((load) => load.slots * load.upMs);
   const share = ratio(

@@ -9,25 +9,42 @@
  * tokens a second. Whoever divides r by u takes an idle pool for far larger than it is and shrinks it too far. ρ differs
  * per model and GPU and is learned from how speed and utilisation vary together, by a Kalman filter of one dimension over
  * the differences between observations: differences, so that an engine that becomes slower at any load says nothing
- * about ρ. While something waits for the pool it is full whatever the slots say, and what it does is what it can.
+ * about ρ. When something waits and nearly all slots are taken, the pool is saturated, and what it does is what it can.
+ * A backlog alone says little: a learner's step asks for a whole batch at once, which waits for a moment anywhere.
  */
+import { longAgo } from "./figure.js";
+
 export interface CapacityState {
   /** ρ and the variance of its estimate. */
   shape: number;
   variance: number;
-  /** Utilisation that counts as full, smoothed over times with a backlog: ballots do not fill the last slots. */
+  /** Utilisation when saturated: the last slots stay empty until a whole ballot fits. */
   full: number;
   last: { speed: number; utilisation: number } | null;
+  /** When it was last busy enough to tell. */
+  toldAtMs: number;
 }
 
-const prior = { shape: 1, variance: 0.5 };
+const prior = { shape: 1, variance: 0.5, full: 0.95 };
+/** Share of the fullest that counts as saturated when something waits. */
+const nearlyFull = 0.85;
+const tellingShare = 0.6;
 /** Standard deviation of a difference of two measured speeds, relative. */
 const noise = 0.05;
 /** Below this share of slots, speeds say little about full engines. */
 const leastShare = 0.1;
 
 export function newCapacity(): CapacityState {
-  return { ...prior, full: 1, last: null };
+  return { ...prior, last: null, toldAtMs: longAgo };
+}
+
+/** Whether a pool is busy enough to say what it can: work comes in spells, and an average over spells fits no curve. */
+export function isTelling({ full }: CapacityState, utilisation: number): boolean {
+  return utilisation >= tellingShare * full;
+}
+
+export function isSaturated({ full }: CapacityState, utilisation: number, waits: boolean): boolean {
+  return waits && utilisation >= nearlyFull * full;
 }
 
 /** Learns from one observation of a replica's tokens per second. */
@@ -35,10 +52,10 @@ export function learnCapacity(
   state: CapacityState,
   speed: number,
   utilisation: number,
-  waits: boolean,
+  saturated: boolean,
 ): void {
   const share = Math.min(1, Math.max(leastShare, utilisation));
-  if (waits && share > 0.5) state.full += 0.1 * (share - state.full);
+  if (saturated) state.full += 0.1 * (share - state.full);
   const last = state.last;
   state.last = { speed, utilisation: share };
   if (last === null || speed <= 0 || last.speed <= 0) return;
@@ -53,9 +70,17 @@ export function learnCapacity(
   state.variance = Math.max(0.01, state.variance * (1 - gain * slope));
 }
 
-/** Tokens per second of a full replica, from its speed at a utilisation; `waiting` is the share of time with a backlog. */
-export function fullSpeed(state: CapacityState, speed: number, utilisation: number, waiting: number): number {
-  const share = Math.min(1, Math.max(leastShare, utilisation) / state.full);
-  const lifted = (speed * (1 + state.shape / share)) / (1 + state.shape);
-  return waiting * speed + (1 - waiting) * lifted;
+/** Tokens per second of a full replica, from its speed at a utilisation. */
+export function fullSpeed(
+  state: CapacityState,
+  speed: number,
+  utilisation: number,
+  saturated: boolean,
+): number {
+  if (saturated) return speed;
+  // A pool that is hardly used is mostly empty rather than in small batches: its speed grows in proportion.
+  const floor = Math.max(leastShare, utilisation);
+  const atFloor = (speed * floor) / Math.max(utilisation, 0.001);
+  const full = Math.max(floor, state.full);
+  return (atFloor * (1 + state.shape / floor)) / (1 + state.shape / full);
 }

@@ -26,6 +26,8 @@ export const scalingBlocks = [
   "hysteresis",
   "switch_cost",
   "transition",
+  /** The first observations, and the first after a leap that came true. */
+  "warming_up",
   "metrics_missing",
   "metrics_stale",
   "metrics_jumped",

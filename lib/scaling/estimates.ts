@@ -2,7 +2,14 @@
  * What the planner believes about the pipeline: work per step, speed of replicas, time of a switch. Taken in observation
  * by observation; says which figure is missing, old or not believed instead of guessing.
  */
-import { type CapacityState, fullSpeed, learnCapacity, newCapacity } from "./capacity.js";
+import {
+  type CapacityState,
+  fullSpeed,
+  isSaturated,
+  isTelling,
+  learnCapacity,
+  newCapacity,
+} from "./capacity.js";
 import type { ScalingBlock } from "./decision.js";
 import { type FigureState, newFigure, takeIn } from "./figure.js";
 import { known, type Observation, type PerPool, type PoolName, perPool, poolNames } from "./observation.js";
@@ -20,10 +27,10 @@ type WorkField = (typeof workFields)[number];
 
 export interface EstimatesState {
   work: Record<WorkField, FigureState>;
-  speed: PerPool<FigureState>;
-  utilisation: PerPool<FigureState>;
-  /** Share of observations with a backlog. */
-  waiting: PerPool<FigureState>;
+  /** Tokens per second of a full replica. */
+  fullSpeed: PerPool<FigureState>;
+  /** As last seen. */
+  utilisation: PerPool<number | null>;
   capacity: PerPool<CapacityState>;
   learnerStepMs: FigureState;
   /** The last few observed starts, in milliseconds. */
@@ -31,6 +38,10 @@ export interface EstimatesState {
 }
 
 const startsKept = 5;
+/** Time after which an almost idle pool's speed counts again: engines do change. */
+const untoldMs = 1_800_000;
+/** Observations of a figure before it is acted upon: the first ones see a pipeline that fills. */
+const samplesToAct = 4;
 
 export function newEstimates(): EstimatesState {
   return {
@@ -38,9 +49,8 @@ export function newEstimates(): EstimatesState {
       WorkField,
       FigureState
     >,
-    speed: perPool(newFigure),
-    utilisation: perPool(newFigure),
-    waiting: perPool(newFigure),
+    fullSpeed: perPool(newFigure),
+    utilisation: perPool(() => null),
     capacity: perPool(newCapacity),
     learnerStepMs: newFigure(),
     startsMs: [],
@@ -62,13 +72,18 @@ export function takeInObservation(state: EstimatesState, seen: Observation, sett
     const speed = known(tokensPerS);
     const share = known(utilisation);
     const waits = (known(backlog?.items) ?? 0) > 0;
+    state.utilisation[pool] = share;
     if (speed !== null && speed > 0 && share !== null && share > 0 && ready > 0) {
-      // Both of the same moments, or the speed is read at the wrong load.
-      const believed = takeFresh(state.speed[pool], speed, at, true);
-      if (believed) {
-        takeFresh(state.utilisation[pool], Math.min(1, share), at, false);
-        takeFresh(state.waiting[pool], waits ? 1 : 0, at, false);
-        learnCapacity(state.capacity[pool], speed, share, waits);
+      const capacity = state.capacity[pool];
+      const saturated = isSaturated(capacity, share, waits);
+      const figure = state.fullSpeed[pool];
+      if (isTelling(capacity, share) || at - capacity.toldAtMs > untoldMs) {
+        const believed = takeFresh(figure, fullSpeed(capacity, speed, share, saturated), at, true);
+        if (believed) learnCapacity(capacity, speed, share, saturated);
+        if (believed && isTelling(capacity, share)) capacity.toldAtMs = at;
+      } else {
+        // It is there and answers; what it can was seen when it had more to do.
+        figure.atMs = Math.max(figure.atMs, at);
       }
     }
     for (const start of startsMs) {
@@ -100,9 +115,12 @@ export function doubtOf(state: EstimatesState, nowMs: number, settings: PlannerS
       .map((field): [string, FigureState] => [`work.${field}`, state.work[field]]),
     ...poolNames
       .filter((pool) => pool !== "metaRm" || metaRm)
-      .map((pool): [string, FigureState] => [`${pool}.tokensPerS`, state.speed[pool]]),
+      .map((pool): [string, FigureState] => [`${pool}.tokensPerS`, state.fullSpeed[pool]]),
   ];
   for (const [detail, { value }] of figures) if (value === null) return { block: "metrics_missing", detail };
+  for (const [detail, { samples, leap }] of figures) {
+    if (samples < samplesToAct && leap === null) return { block: "warming_up", detail };
+  }
   for (const [detail, { leap }] of figures) if (leap !== null) return { block: "metrics_jumped", detail };
   for (const [detail, { atMs }] of figures) {
     if (nowMs - atMs > settings.staleAfterMs) return { block: "metrics_stale", detail };
@@ -112,21 +130,9 @@ export function doubtOf(state: EstimatesState, nowMs: number, settings: PlannerS
 
 /** Replica-seconds that a step takes of a pool at `k` votes per panel; null when not known. */
 export function replicaSecondsPerStep(state: EstimatesState, pool: PoolName, k: number): number | null {
-  const speed = fullSpeedOf(state, pool);
+  const speed = state.fullSpeed[pool].value;
   const tokens = tokensPerStep(state, pool, k);
   return speed === null || tokens === null ? null : tokens / speed;
-}
-
-/** Tokens per second of a full replica. */
-export function fullSpeedOf(state: EstimatesState, pool: PoolName): number | null {
-  const { value } = state.speed[pool];
-  if (value === null) return null;
-  return fullSpeed(
-    state.capacity[pool],
-    value,
-    state.utilisation[pool].value ?? 1,
-    state.waiting[pool].value ?? 0,
-  );
 }
 
 function tokensPerStep({ work }: EstimatesState, pool: PoolName, k: number): number | null {
@@ -140,8 +146,9 @@ function product(...factors: (number | null)[]): number | null {
   return factors.reduce((all, factor) => (all === null || factor === null ? null : all * factor), 1);
 }
 
-/** What a change of pool takes: the mean of the last starts, before any the setting. */
+/** What a change of pool takes: the median of the last starts (one that waited for a node tells nothing), or the setting. */
 export function switchMsOf({ startsMs }: EstimatesState, settings: PlannerSettings): number {
-  if (startsMs.length === 0) return settings.switchMs;
-  return startsMs.reduce((sum, each) => sum + each, 0) / startsMs.length;
+  const ascending = [...startsMs].sort((a, b) => a - b);
+  const [low, high] = [ascending[(ascending.length - 1) >> 1], ascending[ascending.length >> 1]];
+  return low === undefined || high === undefined ? settings.switchMs : (low + high) / 2;
 }

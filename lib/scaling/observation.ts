@@ -15,7 +15,7 @@ export interface PoolObservation {
   replicas: number;
   /** Of these, how many work. */
   ready: number;
-  /** Tokens per second that a ready replica generates while it has work: mean over the ready ones. */
+  /** Tokens per second that a ready replica generates, idle time included: the pool's rate over its ready replicas. */
   tokensPerS: number | null;
   /** Share of the ready replicas' slots that are taken, 0..1. */
   utilisation: number | null;

@@ -17,6 +17,7 @@ import {
   takeInObservation,
 } from "./estimates.js";
 import { longAgo } from "./figure.js";
+import { type Hindsight, hindsight, hindsightRules, type Remembered, rememberMoment } from "./hindsight.js";
 import { known, type Observation, type PerPool, type PoolName, perPool, poolNames } from "./observation.js";
 import { checkBudget, type PlannerOptions, type PlannerSettings, plannerSettings } from "./settings.js";
 import { bestSplit, fitted, gpusOf, type Rate, rateOf, type SplitProblem, withSpare } from "./split.js";
@@ -28,9 +29,10 @@ export interface PlannerState {
   budgetGpus: number | null;
   targets: PerPool<number> | null;
   changedAtMs: PerPool<number>;
-  movedAtMs: number;
-  /** Replicas that the last move added, per pool. */
-  added: PerPool<number>;
+  grownAtMs: PerPool<number>;
+  /** Estimates of the last hours, and what they say about following. */
+  memory: Remembered[];
+  hindsight: Hindsight | null;
 }
 
 export interface Planner {
@@ -57,8 +59,9 @@ function newState(): PlannerState {
     budgetGpus: null,
     targets: null,
     changedAtMs: perPool(() => longAgo),
-    movedAtMs: longAgo,
-    added: perPool(() => 0),
+    grownAtMs: perPool(() => longAgo),
+    memory: [],
+    hindsight: null,
   };
 }
 
@@ -132,8 +135,9 @@ function decideSplit(inputs: SplitInputs): Verdict {
   if (!inputs.budgetKnown) {
     return { targets: base, reason: "held", blockedBy: "metrics_missing", detail: "budgetGpus" };
   }
+  lookBack(state, seen.nowMs, problem, settings);
   const now = rateOf(base, problem);
-  const best = withSpare(bestSplit(problem), problem);
+  const best = aim(state, problem);
   const bestRate = rateOf(best, problem);
   const gain = now.rate > 0 ? bestRate.rate / now.rate - 1 : Number.POSITIVE_INFINITY;
   const estimate = {
@@ -150,12 +154,12 @@ function decideSplit(inputs: SplitInputs): Verdict {
   });
   if (now.limit === "learner") return stay("learner_bound");
   const next = towards(base, best, problem, settings.maxChange);
-  const growth = rateOf(next, problem).rate / now.rate - 1;
+  const growth = growthOf(base, next, problem, state);
   // GPUs that nobody has cost nothing to use.
   const freeOfCharge = poolNames.every((pool) => next[pool] >= base[pool]);
   if (growth <= (freeOfCharge ? 0 : settings.hysteresis))
     return stay("balanced", gain > 0 ? "hysteresis" : undefined);
-  const unready = transition(state, seen, settings);
+  const unready = transition(state, seen, base, next, settings);
   if (unready !== null) return stay("blocked", "transition", unready);
   if (!freeOfCharge && !pays(base, next, growth, problem, switchMsOf(state.estimates, settings), settings)) {
     return stay("blocked", "switch_cost");
@@ -163,6 +167,48 @@ function decideSplit(inputs: SplitInputs): Verdict {
   const cooling = poolNames.find((pool) => cools(pool, next[pool] - base[pool], state, seen.nowMs, settings));
   if (cooling !== undefined) return stay("blocked", "cooldown", cooling);
   return { targets: next, reason: freeOfCharge ? "grown" : "rebalanced", estimate };
+}
+
+/** Remembers the moment, and asks anew whether following pays. */
+function lookBack(
+  state: PlannerState,
+  nowMs: number,
+  problem: SplitProblem,
+  settings: PlannerSettings,
+): void {
+  const moment = { atMs: nowMs, work: problem.work, learnerRate: problem.learnerRate };
+  if (!rememberMoment(state.memory, moment, hindsightRules)) return;
+  const switchMs = switchMsOf(state.estimates, settings);
+  state.hindsight = hindsight(state.memory, {
+    problem,
+    hysteresis: settings.hysteresis,
+    lagMs: 1.5 * switchMs + settings.smoothingMs,
+    switchMs,
+    everyMs: hindsightRules.everyMs,
+    wasFollowing: state.hindsight?.follow ?? true,
+  });
+}
+
+/** Where to go: the best split of now, or the one that suits the last hours when following them would not have paid. */
+function aim({ hindsight: past }: PlannerState, problem: SplitProblem): PerPool<number> {
+  if (past === null || past.follow) return withSpare(bestSplit(problem), problem);
+  return withSpare(fitted(past.stay, problem), problem);
+}
+
+/** What a move gains: now, or over the last hours when it is made for them. */
+function growthOf(
+  base: PerPool<number>,
+  next: PerPool<number>,
+  problem: SplitProblem,
+  { hindsight: past, memory }: PlannerState,
+): number {
+  if (past === null || past.follow) return rateOf(next, problem).rate / rateOf(base, problem).rate - 1;
+  const sum = (split: PerPool<number>): number =>
+    memory.reduce(
+      (all, { work, learnerRate }) => all + rateOf(split, { ...problem, work, learnerRate }).rate,
+      0,
+    );
+  return sum(next) / sum(base) - 1;
 }
 
 /** From `base` to `best`, as far as one decision may go: `maxChange` of the budget's GPUs, one replica at least. */
@@ -203,13 +249,21 @@ function pays(
   return growth * Math.max(0, horizonMs - switchMs) > (changing / budgetGpus) * switchMs;
 }
 
-/** The pool whose last move is not done; null when none, or when it takes too long to wait for. */
-function transition(state: PlannerState, seen: Observation, settings: PlannerSettings): PoolName | null {
-  if (seen.nowMs - state.movedAtMs > settings.transitionMs) return null;
+/**
+ * The pool that would give replicas away while others of it still get ready: that is how flapping begins. Null when there
+ * is none, or when getting ready takes too long to wait for.
+ */
+function transition(
+  state: PlannerState,
+  seen: Observation,
+  base: PerPool<number>,
+  next: PerPool<number>,
+  settings: PlannerSettings,
+): PoolName | null {
   return (
     poolNames.find((pool) => {
-      const { replicas, ready } = seen.pools[pool];
-      return replicas - ready > state.added[pool] / 5 && state.added[pool] > 0;
+      const recent = seen.nowMs - state.grownAtMs[pool] <= settings.transitionMs;
+      return recent && next[pool] < base[pool] && seen.pools[pool].ready < base[pool];
     }) ?? null
   );
 }
@@ -226,10 +280,9 @@ function cools(
 }
 
 function remember(state: PlannerState, base: PerPool<number>, targets: PerPool<number>, nowMs: number): void {
-  state.movedAtMs = nowMs;
   for (const pool of poolNames) {
     if (targets[pool] !== base[pool]) state.changedAtMs[pool] = nowMs;
-    state.added[pool] = Math.max(0, targets[pool] - base[pool]);
+    if (targets[pool] > base[pool]) state.grownAtMs[pool] = nowMs;
   }
 }
 
@@ -267,7 +320,7 @@ function inputsOf(
     replicas,
     ready: perPool((pool) => seen.pools[pool].ready),
     replicaSecondsPerStep: perPool((pool) => replicaSecondsPerStep(estimates, pool, settings.k.preferred)),
-    utilisation: perPool((pool) => estimates.utilisation[pool].value),
+    utilisation: { ...estimates.utilisation },
     learnerStepS: stepMs === null ? null : stepMs / 1000,
     switchMs: switchMsOf(estimates, settings),
   };

@@ -50,7 +50,7 @@ export const plannerDefaults: Readonly<Omit<PlannerSettings, "pools" | "k">> = {
   switchMs: 180_000,
   horizonMs: 1_800_000,
   staleAfterMs: 180_000,
-  smoothingMs: 120_000,
+  smoothingMs: 60_000,
   jumpFactor: 5,
   transitionMs: 900_000,
 };

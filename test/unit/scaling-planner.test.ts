@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { CovoteError } from "../../lib/core/errors.js";
 import type { Decision } from "../../lib/scaling/decision.js";
 import { type Observation, type PerPool, perPool, poolNames } from "../../lib/scaling/observation.js";
-import { createPlanner, type PlannerState } from "../../lib/scaling/planner.js";
+import { createPlanner, type Planner, type PlannerState } from "../../lib/scaling/planner.js";
 import type { PlannerOptions } from "../../lib/scaling/settings.js";
 import { gpusOf } from "../../lib/scaling/split.js";
 import { observe, paper, paperSettings } from "../support/scaling.js";
@@ -13,6 +13,19 @@ const even = { policy: 16, grm: 15, metaRm: 1 };
 /** What 32 GPUs should be for the pipeline on paper: 30, 50 and 2 replica-seconds a step. */
 const ideal = { policy: 12, grm: 19, metaRm: 1 };
 
+/** A planner that has seen enough to act, and not acted yet: three observations of `seen` before time 0. */
+function warmed(options: PlannerOptions, seen: (nowMs: number) => Observation): Planner {
+  const planner = createPlanner(options);
+  for (const atMs of [-90_000, -60_000, -30_000]) {
+    expect(planner.decide(seen(atMs))).toMatchObject({
+      reason: "held",
+      blockedBy: "warming_up",
+      moved: false,
+    });
+  }
+  return planner;
+}
+
 /** Follows the planner's word at once, every half minute. */
 function follow(
   options: PlannerOptions,
@@ -20,7 +33,7 @@ function follow(
   observation: (nowMs: number, replicas: PerPool<number>) => Observation,
   start: PerPool<number> = even,
 ): Decision[] {
-  const planner = createPlanner(options);
+  const planner = warmed(options, (atMs) => observation(atMs, start));
   const decisions: Decision[] = [];
   let replicas = start;
   for (let i = 0; i < times; i++) {
@@ -89,17 +102,23 @@ describe("a planner with perfect measurements", () => {
     expect(decisions[1]).toMatchObject({ reason: "blocked", blockedBy: "cooldown" });
   });
 
-  test("does not start a move while the last one gets ready, but not for ever", () => {
-    const planner = createPlanner(paperSettings({ maxChange: 0.05, cooldownUpMs: 0, cooldownDownMs: 0 }));
+  test("does not take back what still gets ready, but waits not for ever", () => {
+    const options = paperSettings({ cooldownUpMs: 0, cooldownDownMs: 0 });
+    const planner = warmed(options, (at) => observe(at, even));
     const first = planner.decide(observe(0, even));
     expect(first.reason).toBe("rebalanced");
+    // The work turns round while the GRM's new replicas still start: they are not taken away again.
     const pending = (nowMs: number): Observation => {
-      const seen = observe(nowMs, first.targets);
+      const seen = observe(nowMs, first.targets, { ...paper, work: { policy: 60, grm: 28, metaRm: 2 } });
       seen.pools.grm.ready = even.grm;
       return seen;
     };
-    for (let at = 30_000; at <= 15 * minute; at += 30_000) {
-      expect(planner.decide(pending(at))).toMatchObject({ reason: "blocked", blockedBy: "transition" });
+    for (let at = 10 * minute; at <= 15 * minute; at += 30_000) {
+      expect(planner.decide(pending(at))).toMatchObject({
+        reason: "blocked",
+        blockedBy: "transition",
+        detail: "grm",
+      });
     }
     expect(planner.decide(pending(15 * minute + 30_000)).reason).toBe("rebalanced");
   });
@@ -161,7 +180,7 @@ describe("a planner that cannot see", () => {
   ];
 
   test.each(blinded)("holds the last safe state when %s", (_, block, spoil) => {
-    const planner = createPlanner(paperSettings());
+    const planner = warmed(paperSettings(), (at) => observe(at, even));
     const before = planner.decide(observe(0, even)).targets;
     for (let at = minute; at <= 30 * minute; at += minute) {
       // The world changes, but nobody can see it.
@@ -183,7 +202,7 @@ describe("a planner that cannot see", () => {
   });
 
   test("does not believe a leap until it stays", () => {
-    const planner = createPlanner(paperSettings());
+    const planner = warmed(paperSettings(), (at) => observe(at, ideal));
     planner.decide(observe(0, ideal));
     const leap = (at: number): Observation =>
       observe(at, ideal, { ...paper, work: { ...paper.work, policy: 600 } });
@@ -194,7 +213,8 @@ describe("a planner that cannot see", () => {
     });
     expect(planner.decide(observe(60_000, ideal))).toMatchObject({ reason: "balanced", moved: false });
     for (const at of [90_000, 120_000]) expect(planner.decide(leap(at)).blockedBy).toBe("metrics_jumped");
-    expect(planner.decide(leap(150_000))).toMatchObject({ reason: "rebalanced", moved: true });
+    expect(planner.decide(leap(150_000))).toMatchObject({ blockedBy: "warming_up", moved: false });
+    expect(planner.decide(leap(180_000))).toMatchObject({ reason: "rebalanced", moved: true });
   });
 
   test("shrinks to a smaller budget all the same", () => {
@@ -207,7 +227,7 @@ describe("a planner that cannot see", () => {
   });
 
   test("keeps the last budget when it cannot be read, and moves nothing before it was", () => {
-    const planner = createPlanner(paperSettings());
+    const planner = warmed(paperSettings(), (at) => ({ ...observe(at, even), budgetGpus: null }));
     expect(planner.decide({ ...observe(0, even), budgetGpus: null })).toMatchObject({
       reason: "held",
       detail: "budgetGpus",
@@ -276,6 +296,8 @@ describe("votes per panel", () => {
     let now = 8;
     const settle = (grm: number): Decision => {
       const planner = createPlanner(still);
+      for (const at of [-90_000, -60_000, -30_000])
+        planner.decide(observe(at, { policy: 12, grm, metaRm: 4 }));
       let last: Decision | undefined;
       now = 8;
       for (let at = 0; at < 20; at++) {

@@ -73,6 +73,6 @@ test("an unknown benchmark is named, with those there are", async () => {
   const out = { out: () => {}, progress: (line: string) => progress.push(line) };
   expect(await runBenches(["vote"], out)).toBe(2);
   expect(progress).toEqual([
-    'covote bench: no benchmark is called "vote"; choose from votes, engines, llama',
+    'covote bench: no benchmark is called "vote"; choose from votes, engines, llama, scaling',
   ]);
 });

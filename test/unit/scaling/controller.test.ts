@@ -212,7 +212,14 @@ function openScaler(parts: {
       book.take(loadReport({ role: "aggregator", reporter: "a", sequence, judging }), clock.monotonic());
     }
   };
-  return { controller, report, told, votes, log, leader, clock };
+  /** Observations until the planner acts on what it sees. */
+  const warmUp = async (heavier: number): Promise<void> => {
+    for (let i = 0; i < 3; i++) {
+      await report(heavier);
+      await controller.round();
+    }
+  };
+  return { controller, report, warmUp, told, votes, log, leader, clock };
 }
 
 test("a split that lags behind is mended, pool by pool, within the budget at every moment", async () => {
@@ -240,6 +247,7 @@ test("a split that lags behind is mended, pool by pool, within the budget at eve
 test("a dry run decides and tells, and changes nothing", async () => {
   const pools = fakePools({ policy: 6, grm: 1, metaRm: 1 });
   const scaler = openScaler({ pools, memory: sharedMemory(), dryRun: true });
+  await scaler.warmUp(3);
   await scaler.report(3);
   const decision = await scaler.controller.round();
   expect(decision).toMatchObject({ dryRun: true, moved: true, problem: "" });
@@ -253,6 +261,7 @@ test("a leader that was killed in the middle of a change is followed without a d
   const memory = sharedMemory();
   const clock = createManualClock(1_000_000);
   const first = openScaler({ pools, memory, clock });
+  await first.warmUp(3);
   await first.report(3);
   await first.controller.round();
   const shrunk = [...pools.applied];
@@ -294,6 +303,8 @@ test("a follower does nothing, and what is lost meanwhile stops the rest of a ro
   expect(await scaler.controller.round()).toBeNull();
   expect(pools.applied).toEqual([]);
   leader.holds = true;
+  await scaler.warmUp(3);
+  await scaler.report(3);
   const read = pools.actuator.read;
   pools.actuator.read = async () => {
     const states = await read();
@@ -309,6 +320,7 @@ test("what cannot be read or remembered holds what there is, says so once, and g
   const pools = fakePools({ policy: 6, grm: 1, metaRm: 1 });
   const memory = sharedMemory();
   const scaler = openScaler({ pools, memory });
+  await scaler.warmUp(3);
   await scaler.report(3);
   pools.fail(new CovoteError("unavailable", "the API server is not reached"));
   for (let i = 0; i < 3; i++) {
@@ -339,6 +351,7 @@ test("without figures nothing moves, and nothing is ever scaled to zero", async 
 test("what somebody else has set is where the next decision begins", async () => {
   const pools = fakePools({ policy: 6, grm: 1, metaRm: 1 });
   const scaler = openScaler({ pools, memory: sharedMemory() });
+  await scaler.warmUp(3);
   await scaler.report(3);
   await scaler.controller.round();
   expect(pools.applied).toHaveLength(1);
@@ -375,6 +388,7 @@ test("what another version has remembered and nobody can read is forgotten, and 
   const scaler = openScaler({ pools, memory });
   expect(await scaler.controller.round()).toMatchObject({ problem: "", reason: "held", actions: [] });
   expect(scaler.log.lines.map(({ level }) => level)).toContain("error");
+  await scaler.warmUp(3);
   await scaler.report(3);
   expect(await scaler.controller.round()).toMatchObject({ problem: "", moved: true });
 });

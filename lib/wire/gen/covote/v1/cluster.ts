@@ -89,7 +89,7 @@ export interface RoleLoad {
   utilisation?:
     | number
     | undefined;
-  /** Of one reporter while it has work. */
+  /** Of one reporter, idle time included. */
   tokensPerS?:
     | number
     | undefined;
