@@ -32,6 +32,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "accuracy of the reward model on benchmark files, against votes",
     load: async (terminal) => (await import("./eval/command.js")).evalCommand(terminal),
   },
+  plan: {
+    summary: "steps per hour, split and k for a budget of GPUs",
+    load: async (terminal) => (await import("./plan/command.js")).planCommand(terminal),
+  },
   status: {
     summary: "services, queues and models of a running cluster",
     load: async (terminal) => (await import("./status.js")).statusCommand(terminal),
