@@ -1,6 +1,4 @@
 /** A worker is drained from its node while it votes: nothing that was accepted is lost, and nothing counts twice. */
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { packagePath } from "../../lib/core/package-root.js";
 import { createGrpcClient, type GrpcClient } from "../../lib/host/grpc-client.js";
@@ -17,16 +15,19 @@ import {
   refusal,
   startControlPlane,
 } from "./support/control-plane.js";
-import { type Daemon, startDaemon } from "./support/daemon.js";
+import { installCovote } from "./support/helm.js";
+import { openInstalled, runSteward } from "./support/installed.js";
 import { eventually } from "./support/kube.js";
-import { type PodProcesses, runPodProcesses } from "./support/pod-processes.js";
-import { deployment, eviction, isReady, paths, podSpec } from "./support/workloads.js";
+import type { PodProcesses } from "./support/pod-processes.js";
+import { eviction, isReady, paths } from "./support/workloads.js";
 
 const namespace = "covote";
+const selector = "app.kubernetes.io/component=grm-worker";
 const votes = 4;
 let plane: ControlPlane;
 let nats: TestNats;
-let aggregator: Daemon;
+let steward: PodProcesses;
+let aggregator: PodProcesses;
 let pods: PodProcesses;
 let client: GrpcClient;
 
@@ -35,45 +36,22 @@ beforeAll(async () => {
   nats = await startNats();
   // As many GPUs as workers: a replacement has to wait for the GPU that its predecessor still votes on.
   await createNodes(plane.kube, { count: 3, gpus: 1 });
+  await createNodes(plane.kube, { count: 1, gpus: 0 });
   await createNamespace(plane.kube, namespace);
-  const dir = join(plane.dir, "services");
-  mkdirSync(dir);
+  // The workers alone have GPUs here: enough to see one drained.
+  const off = ["policySampler", "metaRm", "coScaler", "grpoLearner"].map((key) => `${key}.enabled=false`);
+  const set = [...off, "config.metaRm.keep=0", "voteAggregator.replicas=1"];
+  await installCovote(plane, { namespace, natsUrl: nats.url, args: ["--set", set.join(",")] });
+  const installed = await openInstalled(plane, { namespace, natsUrl: nats.url });
   const [grpcPort] = (await freePorts(1)) as [number];
-  const config = join(dir, "config.json");
-  const settings = {
-    nats: { url: nats.url },
-    grpc: { address: `127.0.0.1:${grpcPort}` },
-    metrics: { port: 0 },
-    metaRm: { keep: 0 },
-    judging: { votes },
-    log: { level: "info" },
-  };
-  writeFileSync(config, JSON.stringify(settings));
-  const args = (id: string): string[] => ["--config", config, "--id", id];
-  aggregator = startDaemon({
-    name: "vote-aggregator",
-    command: process.execPath,
-    args: [packagePath("dist", "services", "vote-aggregator", "main.js"), ...args("vote-aggregator")],
-    logFile: join(dir, "vote-aggregator.log"),
+  steward = await runSteward(installed);
+  aggregator = await installed.run("vote-aggregator", {
+    change: ({ grpc }) => {
+      grpc.address = `127.0.0.1:${grpcPort}`;
+    },
   });
-  const { kube } = plane;
-  await kube.create(paths.budgets(namespace), {
-    apiVersion: "policy/v1",
-    kind: "PodDisruptionBudget",
-    metadata: { name: "grm-worker" },
-    spec: { maxUnavailable: 1, selector: { matchLabels: { app: "grm-worker" } } },
-  });
-  await kube.create(paths.deployments(namespace), deployment("grm-worker", 3, podSpec({ gpus: 1 })));
-  pods = await runPodProcesses({
-    ...{ kube, namespace, logDir: dir },
-    selector: "app=grm-worker",
-    command: ({ metadata }) => ({
-      command: process.execPath,
-      args: [
-        packagePath("dist", "test", "k8s", "support", "simulated-grm-worker.js"),
-        ...args(metadata.name),
-      ],
-    }),
+  pods = await installed.run("grm-worker", {
+    main: packagePath("dist", "test", "k8s", "support", "simulated-grm-worker.js"),
   });
   client = createGrpcClient({ address: `127.0.0.1:${grpcPort}`, what: "reward service" });
   await eventually(
@@ -90,7 +68,8 @@ beforeAll(async () => {
 afterAll(async () => {
   client?.close();
   await pods?.[Symbol.asyncDispose]();
-  await aggregator?.stop();
+  await aggregator?.[Symbol.asyncDispose]();
+  await steward?.[Symbol.asyncDispose]();
   await nats?.[Symbol.asyncDispose]();
   await plane?.[Symbol.asyncDispose]();
 });
@@ -128,12 +107,12 @@ test("two pods are evicted under load: both drain, and every call gets its votes
     (count) => count >= 24,
   );
 
-  const ready = async () => (await kube.list(paths.pods(namespace, "app=grm-worker"))).filter(isReady);
+  const ready = async () => (await kube.list(paths.pods(namespace, selector))).filter(isReady);
   for (const round of [1, 2]) {
     const [victim, other] = await eventually("three are ready", ready, (seen) => seen.length === 3);
     const allowed = await eventually(
       "the budget allows one",
-      () => kube.get(`${paths.budgets(namespace)}/grm-worker`),
+      () => kube.get(`${paths.budgets(namespace)}/covote-grm-worker`),
       ({ status }) => status?.disruptionsAllowed === 1,
     );
     expect(allowed.status.expectedPods).toBe(3);

@@ -18,7 +18,9 @@ import { createKube, eventually, type Kube, KubeError } from "./kube.js";
 export interface ControlPlane extends AsyncDisposable {
   /** `https://127.0.0.1:…` */
   readonly server: string;
+  /** The certificate of the API server and of its authority, and its key. */
   readonly caFile: string;
+  readonly keyFile: string;
   /** Of a cluster administrator. */
   readonly kubeconfig: string;
   readonly kube: Kube;
@@ -158,6 +160,7 @@ export async function startControlPlane(): Promise<ControlPlane> {
     return {
       server,
       caFile,
+      keyFile: join(certificates, "apiserver.key"),
       kubeconfig,
       kube,
       dir,

@@ -2,7 +2,7 @@
  * A small client of the Kubernetes API for tests: JSON in and out, watches as callbacks. It is not the library that
  * the co-scaler uses, so that a fault of that one shows instead of cancelling itself out.
  */
-import { request as httpRequest, type IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { createInterface } from "node:readline";
 
@@ -75,9 +75,8 @@ export interface KubeOptions {
 }
 
 export function createKube({ server, ca, token }: KubeOptions): Kube {
-  const send = server.startsWith("https") ? httpsRequest : httpRequest;
   const open = (method: string, path: string, body?: string, contentType?: string) =>
-    send(new URL(path, server), {
+    httpsRequest(new URL(path, server), {
       method,
       ca,
       agent: false,
