@@ -283,8 +283,23 @@ test("a budget below the minimums, and a workload that is not there, are named",
     }),
   );
   for (const { daemon } of scalers.pods.living()) await daemon.stop();
+  // The chart's rights are on its own workloads alone, so whether there is another one it is not told.
   await eventually(
-    "it names the workload",
+    "it names the workload that it may not see",
+    () => lost.log(),
+    (log) => /get deployments\/scale covote-grm in namespace covote: not allowed \(403\)/.test(log),
+  );
+  const name = "any-deployment";
+  const apiGroup = "rbac.authorization.k8s.io";
+  const rules = [{ apiGroups: ["apps"], resources: ["deployments/scale"], verbs: ["get"] }];
+  await plane.kube.create(paths.roles(namespace), { metadata: { name }, rules });
+  await plane.kube.create(paths.roleBindings(namespace), {
+    metadata: { name },
+    roleRef: { apiGroup, kind: "Role", name },
+    subjects: [{ kind: "ServiceAccount", name: "covote-co-scaler", namespace }],
+  });
+  await eventually(
+    "it names the workload that is not there",
     () => lost.log(),
     (log) => /scaling\.pools\.grm\.name: there is no Deployment covote-grm in namespace covote/.test(log),
   );
