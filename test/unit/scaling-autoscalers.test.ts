@@ -45,6 +45,13 @@ describe("the Horizontal Pod Autoscaler", () => {
     expect(hpa.sync(460, 50, 8)).toBe(5);
   });
 
+  test("scales nothing in before it has looked for five minutes", () => {
+    const hpa = createHpa(limits);
+    expect(hpa.sync(0, 0, 20)).toBe(20);
+    expect(hpa.sync(285, 0, 20)).toBe(20);
+    expect(hpa.sync(300, 0, 20)).toBe(1);
+  });
+
   test("stays within its limits", () => {
     const hpa = createHpa({ ...limits, max: 12 });
     expect(hpa.sync(0, 500, 10)).toBe(12);

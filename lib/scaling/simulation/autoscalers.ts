@@ -36,6 +36,7 @@ export interface Hpa {
 export function createHpa({ targetPerPod, min, max }: HpaSettings): Hpa {
   const { tolerance, downWindowS, upPeriodS, upPods, upPercent } = hpaDefaults;
   let recommendations: { atS: number; replicas: number }[] = [];
+  let begun = false;
   let growths: { atS: number; replicas: number }[] = [];
 
   function recommend(metric: number, replicas: number): number {
@@ -46,6 +47,9 @@ export function createHpa({ targetPerPod, min, max }: HpaSettings): Hpa {
   return {
     sync: (nowS, metric, replicas) => {
       const wanted = recommend(metric, replicas);
+      // What runs when it first looks counts as its first recommendation: nothing is scaled in before the window is over.
+      if (!begun) recommendations.push({ atS: nowS, replicas });
+      begun = true;
       recommendations = recommendations.filter(({ atS }) => nowS - atS < downWindowS);
       recommendations.push({ atS: nowS, replicas: wanted });
       const highest = Math.max(...recommendations.map((each) => each.replicas));
