@@ -81,16 +81,39 @@ describe("eight GPUs", () => {
 
   test("one more than there are GPUs waits, and runs when one is free", async () => {
     const { kube } = plane;
-    await kube.merge(paths.scale(namespace, "covote-grm-worker"), { spec: { replicas: 4 } });
-    const grm = async () => (await list()).filter((pod) => component(pod) === "grm-worker");
+    // Of the pool with the lowest priority: a pod of another one would take a GPU from it.
+    await kube.merge(paths.scale(namespace, "covote-policy-sampler"), { spec: { replicas: 5 } });
+    const policy = async () => (await list()).filter((pod) => component(pod) === "policy-sampler");
     const waiting = await eventually(
       "one waits",
-      async () => (await grm()).filter((pod) => pod.spec.nodeName === undefined),
+      async () => (await policy()).filter((pod) => pod.spec.nodeName === undefined),
       (seen) => seen.length === 1 && seen[0]?.status?.conditions?.[0]?.reason === "Unschedulable",
     );
     expect(waiting[0]?.status.conditions[0].message).toMatch(/Insufficient nvidia.com\/gpu/);
+    await kube.merge(paths.scale(namespace, "covote-grm-worker"), { spec: { replicas: 2 } });
+    await eventually("it runs", policy, (seen) => seen.length === 5 && seen.every(isReady));
+  });
+
+  test("a reward pod that finds no GPU takes one from the policy", async () => {
+    const { kube } = plane;
+    await kube.merge(paths.scale(namespace, "covote-grm-worker"), { spec: { replicas: 3 } });
+    const left = async () => {
+      const pods = (await list()).filter((pod) => pod.spec.nodeName === undefined);
+      return pods.map(component);
+    };
+    await eventually("a policy pod waits", left, (seen) => seen.join() === "policy-sampler");
+    const ready = async () => count((await list()).filter(isReady));
+    await eventually(
+      "its GPU votes",
+      ready,
+      (seen) => seen["grm-worker"] === 3 && seen["policy-sampler"] === 4,
+    );
+    await kube.merge(paths.scale(namespace, "covote-policy-sampler"), { spec: { replicas: 4 } });
+    await eventually("nobody waits", left, (seen) => seen.length === 0);
     await kube.merge(paths.scale(namespace, "covote-policy-sampler"), { spec: { replicas: 3 } });
-    await eventually("it runs", grm, (seen) => seen.length === 4 && seen.every(isReady));
+    await eventually("a GPU is free", ready, (seen) => seen["policy-sampler"] === 3);
+    await kube.merge(paths.scale(namespace, "covote-grm-worker"), { spec: { replicas: 4 } });
+    await eventually("it is taken", ready, (seen) => seen["grm-worker"] === 4);
   });
 
   test("an upgrade keeps the split that it finds", async () => {
