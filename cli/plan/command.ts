@@ -187,13 +187,13 @@ function render({ inputs, chosen, simulatedStepsPerHour, byVotes, freeVotes }: P
   const { policy, grm, metaRm } = chosen.replicas;
   return [
     `${inputs.gpus} GPUs, ${inputs.groupsPerStep} groups of ${inputs.groupSize} a step, k = ${inputs.k}:`,
-    `  ${policy} policy, ${grm} GRM and ${metaRm} meta-RM replicas make ${chosen.stepsPerHour.toFixed(1)} steps per hour;`,
-    `  simulated with tails and staleness ${inputs.maxStaleness}: ${simulatedStepsPerHour.toFixed(1)}.`,
+    `  ${policy} policy, ${grm} GRM and ${metaRm} meta-RM replicas make ${simulatedStepsPerHour.toFixed(1)} steps per hour, simulated with tails`,
+    `  and staleness ${inputs.maxStaleness}; ${chosen.stepsPerHour.toFixed(1)} at most, if none ever waited for another.`,
     freeVotes === null
       ? "  Every further vote costs steps."
       : `  Up to k = ${freeVotes} votes cost less than a twentieth of the steps of a single one.`,
     "",
-    row(["k", "policy repl.", "GRM repl.", "meta repl.", "steps/hour", "limit"]),
+    row(["k", "policy repl.", "GRM repl.", "meta repl.", "steps/h ≤", "limit"]),
     ...rows,
     "",
   ].join("\n");

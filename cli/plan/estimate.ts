@@ -3,9 +3,10 @@
  * optimum, and one k simulated with queues and tails. Pure.
  */
 
+import { invalid } from "../../lib/core/errors.js";
 import type { PerPool, PoolName } from "../../lib/scaling/observation.js";
 import { perPool } from "../../lib/scaling/observation.js";
-import { checkBudget } from "../../lib/scaling/settings.js";
+import { leastGpus } from "../../lib/scaling/settings.js";
 import { plannerPools, staticSplit } from "../../lib/scaling/simulation/controllers.js";
 import { problemAt } from "../../lib/scaling/simulation/fluid.js";
 import type { EngineModel, PipelineModel } from "../../lib/scaling/simulation/model.js";
@@ -56,11 +57,13 @@ export interface Plan {
 const usualVotes = [1, 2, 4, 8, 16, 32];
 const simulatedSteps = 40;
 
-/** Throws `failed_precondition` when the budget holds not even one replica of each. */
+/** Throws `invalid_argument` when the budget holds not even one replica of each. */
 export function planBudget(inputs: PlanInputs): Plan {
   const model = modelOf(inputs);
-  const least = plannerPools(model);
-  checkBudget(inputs.gpus, least);
+  const least = leastGpus(plannerPools(model));
+  if (inputs.gpus < least) {
+    throw invalid("--gpus", `must be at least ${least}, one replica of each pool, got ${inputs.gpus}`);
+  }
   const votes = [...new Set([...usualVotes, inputs.k])].sort((a, b) => a - b);
   const byVotes = votes.map((k) => splitFor({ ...model, k }));
   const chosen = byVotes.find(({ k }) => k === inputs.k) as PlannedSplit;

@@ -71,7 +71,7 @@ test("a run folder gives lengths and sizes, and flags win over it", () => {
 test.each([
   [[], "--gpus: is missing; say how many GPUs there are"],
   [["--gpus", "many"], '--gpus: must be a whole number from 1 to 4096, got "many"'],
-  [["--gpus", "2"], "budgetGpus: 2 GPUs are fewer than the minimums take"],
+  [["--gpus", "2"], "--gpus: must be at least 3, one replica of each pool, got 2"],
   [["--gpus", "8", "--k", "0"], '--k: must be a whole number from 1 to 256, got "0"'],
   [
     ["--gpus", "8", "--run", "/nowhere"],
