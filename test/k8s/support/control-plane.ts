@@ -141,7 +141,7 @@ export async function startControlPlane(): Promise<ControlPlane> {
       ...["--secure-port", `${managerPort}`, "--cert-dir", join(dir, "manager")],
       ...["--service-account-private-key-file", signingKey, "--root-ca-file", caFile],
       // A kubelet renews its lease through an outage of the API server; kwok starts over after one.
-      ...["--node-monitor-grace-period", "120s"],
+      ...["--node-monitor-grace-period", "900s"],
     ]);
     const scheduler = start("kube-scheduler", [
       ...["--kubeconfig", kubeconfig, "--leader-elect=false", "--bind-address", "127.0.0.1"],
